@@ -1,0 +1,1 @@
+"""Spellkeep: persistent state for AI agents."""

@@ -1,0 +1,16 @@
+//! The engine of Spellkeep. Pure Rust; the Python binding in `rust_core/py` only translates.
+//!
+//! Rooms, lowest first (`layers.toml` is the graph that `tests/tidy` enforces):
+//! `sync error env limits` | `scope value record` | `index wal` | `store`.
+#![deny(unsafe_code)]
+
+pub mod env;
+pub mod error;
+pub mod index;
+pub mod limits;
+pub mod record;
+pub mod scope;
+pub mod store;
+pub mod sync;
+pub mod value;
+pub mod wal;

@@ -1,0 +1,29 @@
+//! Every limit of the core, in one place, with its default. All are configurable when a store is opened.
+
+/// Longest scope id, in UTF-8 bytes.
+pub const SCOPE_ID_BYTES_MAX: usize = 256;
+/// Longest key, in UTF-8 bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Ceiling for [`ValueLimits::depth_max`]: encoder and decoder recurse once per level, so the stack bounds it.
+pub const DEPTH_CEILING: u32 = 512;
+/// Ceiling for [`ValueLimits::value_bytes_max`]: a frame's length is a `u32`.
+pub const VALUE_BYTES_CEILING: usize = 1 << 30;
+
+/// What one value may be. Checked during the single walk; nothing is written when one is exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueLimits {
+    /// Nesting levels of containers; a scalar has depth 0, `[]` depth 1. At most [`DEPTH_CEILING`].
+    pub depth_max: u32,
+    /// Items over all containers of one value (a map entry counts once).
+    pub items_max: u64,
+    /// UTF-8 bytes of one string, or bytes of one binary.
+    pub string_bytes_max: usize,
+    /// Encoded bytes of the whole value. At most [`VALUE_BYTES_CEILING`].
+    pub value_bytes_max: usize,
+}
+
+impl Default for ValueLimits {
+    fn default() -> Self {
+        Self { depth_max: 128, items_max: 1_000_000, string_bytes_max: 16 << 20, value_bytes_max: 64 << 20 }
+    }
+}

@@ -1,0 +1,5 @@
+//! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {}
