@@ -1,4 +1,6 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
+pub mod errors;
+
 use pyo3::prelude::*;
 
 #[pymodule]

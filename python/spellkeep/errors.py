@@ -1,0 +1,130 @@
+"""What can go wrong, one class per thing the caller can do about it.
+
+Every error carries ``code``, a slug that never changes its meaning (``key.too_long``), and ``detail``, a sentence
+that says what to do. Classes also inherit from the builtin that Python programmers already catch.
+
+    fix the call            InvalidKey  LimitExceeded  NotSerializable  KeyMissing
+    try again               Conflict  StoreLocked
+    stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "Closed",
+    "Conflict",
+    "Corrupted",
+    "Forked",
+    "InvalidKey",
+    "KeyMissing",
+    "LimitExceeded",
+    "NotSerializable",
+    "Poisoned",
+    "StateError",
+    "StorageFailed",
+    "StoreLocked",
+]
+
+
+class StateError(Exception):
+    """The root of everything that Spellkeep raises.
+
+    Attributes:
+        code: stable slug, ``room.reason``.
+        detail: one sentence for people: what happened and what to do.
+    """
+
+    code: str = "state.error"
+    detail: str
+
+    def __init__(self, detail: str = "", *, code: str | None = None, **fields: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        if code is not None:
+            self.code = code
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.detail, dict(self.__dict__)))
+
+
+def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> StateError:
+    error = cls(detail)
+    error.__dict__.update(fields)
+    return error
+
+
+class InvalidKey(StateError, ValueError):
+    """A key or scope breaks a rule of naming. Codes ``key.*`` and ``scope.*``."""
+
+
+class LimitExceeded(StateError, ValueError):
+    """A value, key or batch is larger than a configured limit. Codes ``value.*``; ``path`` names the place inside."""
+
+    path: str | None = None
+
+
+class NotSerializable(StateError, TypeError):
+    """A value holds something that cannot be kept. Codes ``value.*``; ``path`` names the place (``$.a[3]``)."""
+
+    path: str | None = None
+
+
+class KeyMissing(StateError, KeyError):
+    """There is no live value under this key. Code ``key.missing``."""
+
+
+class Conflict(StateError):
+    """The entry moved on since the version you based your change on. Code ``cas.version_mismatch``.
+
+    Attributes:
+        expected_version: what the caller passed as ``if_version``.
+        current_version: what is stored now; 0 when there is no live value.
+        current: the value stored now, or None.
+    """
+
+    expected_version: int
+    current_version: int
+    current: Any = None
+
+
+class StoreLocked(StateError, TimeoutError):
+    """Another opener writes this directory. Code ``store.locked``; ``pid`` is the owner's, or None if unknown."""
+
+    pid: int | None = None
+
+
+class StorageFailed(StateError, OSError):
+    """The operating system refused. Codes ``storage.*``; ``errno`` as in OSError."""
+
+
+class Corrupted(StateError):
+    """Stored bytes are not what was written. Code ``log.damaged`` and others of ``log.*``.
+
+    Attributes:
+        file: path of the damaged file.
+        offset: byte offset of the first bad byte range in it.
+        last_good_version: the last version before the damage.
+    """
+
+    file: str | None = None
+    offset: int | None = None
+    last_good_version: int | None = None
+
+
+class Poisoned(StateError):
+    """A write to disk failed earlier, so nothing more is acknowledged; reopen. Code ``store.poisoned``."""
+
+
+class Closed(StateError):
+    """The store was closed. Code ``store.closed``."""
+
+
+class Forked(StateError):
+    """The store was opened by the parent process; open it again here. Code ``store.forked``."""
