@@ -1,1 +1,64 @@
-//! (room) record
+//! One record of the log: what a frame holds, how a draft becomes one, how stored bytes are believed.
+//!
+//! Every byte is described in `docs/format.md`, Frame.
+
+mod draft;
+mod frame;
+
+pub use draft::{Draft, Seal};
+pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};
+
+/// A version: the position of a record in the order of all records. The first is 1; 0 means "none".
+pub type Lsn = u64;
+
+/// A byte position in the log's stream, over all segments. The first frame stands at [`LOG_START`]; 0 means "none".
+pub type Pos = u64;
+
+/// Where the stream begins: so that position 0 can mean "none".
+pub const LOG_START: Pos = 64;
+
+/// What a record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Stores a value under a key.
+    Set = 1,
+    /// Removes a key: a tombstone.
+    Delete = 2,
+    /// Removes every key of a scope.
+    Clear = 3,
+}
+
+impl Kind {
+    /// The kind with this number in a frame.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Set),
+            2 => Some(Self::Delete),
+            3 => Some(Self::Clear),
+            _ => None,
+        }
+    }
+}
+
+/// How a value is treated. Stored with the entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StateClass {
+    /// From the program itself: only depth and total size are limited.
+    Trusted = 1,
+    /// The default: all limits.
+    #[default]
+    Standard = 2,
+}
+
+impl StateClass {
+    /// The class with this number in a frame.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Trusted),
+            2 => Some(Self::Standard),
+            _ => None,
+        }
+    }
+}

@@ -1,1 +1,171 @@
-//! (room) store
+//! The store: scoped keys over the log and the index. What the binding calls.
+
+mod batch;
+mod commit;
+mod history;
+
+use crate::env::Env;
+use crate::error::Coded;
+use crate::index::{Entry, Index, Located, Meta, ScopeMap, WriteToken};
+use crate::record::{Frame, Kind, Lsn, Pos};
+use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::wal::{RecoveryReport, Refused, Wal, WalError, WalOptions, WalStats};
+
+pub use batch::{Batch, Op};
+pub use commit::Removed;
+pub use history::{Change, Changes};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The log said no.
+    #[error("{0}")]
+    Wal(#[from] WalError),
+    /// The entry moved on. Nothing was written.
+    #[error("expected version {expected}, found {current}")]
+    Conflict {
+        /// What the caller expected; 0 = no live value.
+        expected: Lsn,
+        /// What is there; 0 = no live value.
+        current: Lsn,
+        /// Which operation of a batch it was.
+        index: usize,
+    },
+    /// No room just now. Call [`Store::make_room`] where waiting is fine, then try again.
+    #[error("busy")]
+    Busy,
+    /// Larger than the ring takes. Call the waiting form of the same operation.
+    #[error("larger than the ring takes")]
+    TooBig,
+}
+
+impl Coded for StoreError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Wal(e) => e.code(),
+            Self::Conflict { .. } => "cas.version_mismatch",
+            Self::Busy | Self::TooBig => "store.busy",
+        }
+    }
+}
+
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => Self::Busy,
+            Refused::TooBig => Self::TooBig,
+            Refused::Failed(e) => Self::Wal(e),
+        }
+    }
+}
+
+/// An open store. Shared by all threads of a process.
+pub struct Store {
+    wal: Arc<Wal>,
+    index: Index,
+    closed: AtomicBool,
+    recovery: RecoveryReport,
+}
+
+impl Store {
+    /// Opens the store of an environment, making it when there is none.
+    ///
+    /// # Errors
+    /// See [`Wal::open`].
+    pub fn open(env: Env, options: WalOptions) -> Result<Self, StoreError> {
+        let random = env.disk.unique_id().map_err(WalError::from)?;
+        let index = Index::new(xxhash_rust::xxh3::xxh3_64(&random));
+        let mut token = WriteToken::new();
+        let (wal, recovery) = Wal::open(env, options, &mut |frame, pos| replay(&index, &mut token, frame, pos))?;
+        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery })
+    }
+
+    /// What the opening found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// Refuses when the store was closed, or opened by the parent of this process.
+    ///
+    /// # Errors
+    /// [`WalError::Closed`], [`WalError::Forked`].
+    #[inline]
+    pub fn check(&self) -> Result<(), StoreError> {
+        if self.wal.is_forked() {
+            return Err(WalError::Forked.into());
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(WalError::Closed.into());
+        }
+        Ok(())
+    }
+
+    /// The map of a scope. Keep it: reads and writes through it skip the lookup.
+    pub fn scope(&self, scope: &[u8]) -> Arc<ScopeMap> {
+        self.index.scope(scope)
+    }
+
+    /// The map of a scope that was ever touched.
+    pub fn find_scope(&self, scope: &[u8]) -> Option<Arc<ScopeMap>> {
+        self.index.find(scope)
+    }
+
+    /// The encoded scopes that hold a live key, in order.
+    pub fn live_scopes(&self) -> Vec<Arc<ScopeMap>> {
+        let mut scopes = self.index.scopes();
+        scopes.retain(|map| map.live_count() > 0);
+        scopes
+    }
+
+    /// The live entries of a scope whose key starts with `prefix`, ordered by key.
+    pub fn list(&self, map: &ScopeMap, prefix: &str) -> Vec<Entry> {
+        map.list(prefix.as_bytes())
+    }
+
+    /// The log.
+    pub fn wal(&self) -> &Arc<Wal> {
+        &self.wal
+    }
+
+    /// Figures of the log, and how many live keys in how many scopes.
+    pub fn stats(&self) -> (WalStats, usize, usize) {
+        let scopes = self.live_scopes();
+        (self.wal.stats(), scopes.iter().map(|map| map.live_count()).sum(), scopes.len())
+    }
+
+    /// Waits until a refused commit of `bytes` may be tried again.
+    ///
+    /// # Errors
+    /// The disk is full, or the store is closed or poisoned.
+    pub fn make_room(&self, bytes: usize) -> Result<(), StoreError> {
+        Ok(self.wal.make_room(bytes)?)
+    }
+
+    /// Makes everything written so far durable and gives the directory up. Closing twice is nothing.
+    ///
+    /// # Errors
+    /// Something could not be made durable.
+    pub fn close(&self) -> Result<(), StoreError> {
+        if !self.wal.is_forked() {
+            self.closed.store(true, Ordering::Release);
+        }
+        Ok(self.wal.close()?)
+    }
+}
+
+fn entry_meta(frame: &Frame<'_>, pos: Pos) -> Meta {
+    Meta::new(frame.lsn, pos, frame.time_us, frame.key().len(), frame.kind, frame.class)
+}
+
+fn replay(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
+    let map = index.scope(frame.scope());
+    if frame.kind == Kind::Clear {
+        map.apply_clear(token, frame.lsn, pos);
+        for key in map.hidden_keys() {
+            map.free_hidden(token, &key);
+        }
+        return;
+    }
+    let at: Located = map.locate(frame.key());
+    map.apply(token, &at, entry_meta(frame, pos), frame.value_and_key());
+}

@@ -1,0 +1,46 @@
+//! Background threads: named, parked and woken. They never touch Python.
+
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+/// A running background thread.
+pub struct Background {
+    handle: JoinHandle<()>,
+}
+
+impl Background {
+    /// Starts `body` on a thread called `name`.
+    ///
+    /// # Errors
+    /// When the system refuses another thread.
+    pub fn start(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
+        Ok(Self { handle: thread::Builder::new().name(name.to_owned()).spawn(body)? })
+    }
+
+    /// A handle that wakes the thread from [`park`] or [`park_ms`]; a wake before the park is not lost.
+    pub fn waker(&self) -> Thread {
+        self.handle.thread().clone()
+    }
+
+    /// Waits until the body has returned. A panic of the body is reported as `false`.
+    pub fn join(self) -> bool {
+        self.handle.thread().unpark();
+        self.handle.join().is_ok()
+    }
+}
+
+/// Sleeps until woken. May wake early.
+pub fn park() {
+    thread::park();
+}
+
+/// Sleeps until woken or until `timeout_ms` has passed. May wake early.
+pub fn park_ms(timeout_ms: u64) {
+    thread::park_timeout(Duration::from_millis(timeout_ms));
+}
+
+/// A monotonic millisecond counter for pacing; its zero means nothing.
+pub fn monotonic_ms() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_millis() as u64
+}

@@ -1,0 +1,177 @@
+//! A hash table with many lock-free readers and one writer: open addressing over pointers to immutable entries.
+//!
+//! A cell once filled keeps its key for the life of the table (deletes store a tombstone entry), so a reader that
+//! probes can never be misled by a concurrent change: it sees the old entry of a key or the new one. Growing builds a
+//! new array and publishes it with one store. What readers may still look at is freed by `seize` (hazard-era style
+//! reclamation; Hyaline, Nikolaev and Ravindran, PLDI 2021).
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+
+use seize::{Collector, Guard};
+use triomphe::ThinArc;
+
+use super::WriteToken;
+use super::entry::Entry;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+
+type Cell = AtomicPtr<c_void>;
+
+struct Cells(Box<[Cell]>);
+
+/// Cells per entry: at most 5 of 8 are filled, so that probes stay short.
+const LOAD_NUMERATOR: usize = 5;
+const LOAD_DENOMINATOR: usize = 8;
+const CELLS_MIN: usize = 8;
+
+/// The table. Dropping it frees every entry.
+pub struct Table {
+    cells: AtomicPtr<Cells>,
+    filled: AtomicUsize,
+}
+
+/// Looks at an entry through the raw pointer of its cell, without taking part in its reference count.
+struct Peek(ManuallyDrop<Entry>);
+
+impl Peek {
+    /// # Safety
+    /// `raw` came from `ThinArc::into_raw` and is protected from reclamation while the result is used.
+    unsafe fn new(raw: *mut c_void) -> Self {
+        // SAFETY: the caller's promise; `ManuallyDrop` keeps the count as it is.
+        Self(ManuallyDrop::new(Entry(unsafe { ThinArc::from_raw(raw) })))
+    }
+
+    fn matches(&self, hash: u32, key: &[u8]) -> bool {
+        self.0.meta().hash == hash && self.0.key() == key
+    }
+}
+
+unsafe fn release_entry(raw: *mut c_void, _: &Collector) {
+    // SAFETY: called once, for a pointer that its cell owned and gave up.
+    drop(Entry(unsafe { ThinArc::from_raw(raw) }));
+}
+
+unsafe fn release_cells(cells: *mut Cells, _: &Collector) {
+    // SAFETY: called once, for an array that was replaced; its entries moved to the successor.
+    drop(unsafe { Box::from_raw(cells) });
+}
+
+impl Cells {
+    fn new(count: usize) -> *mut Self {
+        Box::into_raw(Box::new(Self((0..count).map(|_| Cell::default()).collect())))
+    }
+
+    /// The cell that holds `key`, or the empty one where it belongs.
+    fn find(&self, guard: &impl Guard, hash: u32, key: &[u8]) -> (&Cell, *mut c_void) {
+        let mask = self.0.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let cell = &self.0[at];
+            let raw = guard.protect(cell, Ordering::Acquire);
+            // SAFETY: a non-null cell holds an entry; `protect` keeps it from being freed while the guard lives.
+            if raw.is_null() || unsafe { Peek::new(raw) }.matches(hash, key) {
+                return (cell, raw);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { cells: AtomicPtr::new(Cells::new(CELLS_MIN)), filled: AtomicUsize::new(0) }
+    }
+}
+
+impl Table {
+    fn current<'g>(&'g self, guard: &'g impl Guard) -> &'g Cells {
+        // SAFETY: never null; a replaced array is retired, so it lives as long as the guard.
+        unsafe { &*guard.protect(&self.cells, Ordering::Acquire) }
+    }
+
+    /// Calls `look` with the entry of `key`, live or tombstone. The entry may be kept by cloning it.
+    #[inline]
+    pub fn get<R>(&self, guard: &impl Guard, hash: u32, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let (_, raw) = self.current(guard).find(guard, hash, key);
+        if raw.is_null() {
+            return None;
+        }
+        // SAFETY: protected by the guard, which outlives `look`.
+        let peek = unsafe { Peek::new(raw) };
+        Some(look(&peek.0))
+    }
+
+    /// Stores `entry` in place of whatever its key had. Cost: one allocation less than none; amortised growth.
+    pub fn put(&self, _token: &mut WriteToken, guard: &impl Guard, entry: Entry) {
+        let filled = self.filled.load(Ordering::Relaxed);
+        let mut cells = self.current(guard);
+        if (filled + 1) * LOAD_DENOMINATOR > cells.0.len() * LOAD_NUMERATOR {
+            cells = self.grow(guard);
+        }
+        let (cell, old) = cells.find(guard, entry.meta().hash, entry.key());
+        cell.store(entry.0.into_raw().cast_mut(), Ordering::Release);
+        if old.is_null() {
+            self.filled.store(filled + 1, Ordering::Relaxed);
+        } else {
+            // SAFETY: the cell gave the pointer up just now, and only the token's holder changes cells.
+            unsafe { guard.defer_retire(old, release_entry) };
+        }
+    }
+
+    /// Publishes an array of twice the size. The token's holder calls it, so no cell changes meanwhile.
+    fn grow<'g>(&'g self, guard: &'g impl Guard) -> &'g Cells {
+        let old_cells = self.cells.load(Ordering::Relaxed);
+        // SAFETY: never null, and only the token's holder replaces it.
+        let old = unsafe { &*old_cells };
+        let new_cells = Cells::new(old.0.len() * 2);
+        // SAFETY: just made.
+        let new = unsafe { &*new_cells };
+        let mask = new.0.len() - 1;
+        for cell in &old.0 {
+            let raw = cell.load(Ordering::Relaxed);
+            if !raw.is_null() {
+                // SAFETY: a filled cell owns its entry, and none is given up during the move.
+                let mut at = unsafe { Peek::new(raw) }.0.meta().hash as usize & mask;
+                while !new.0[at].load(Ordering::Relaxed).is_null() {
+                    at = (at + 1) & mask;
+                }
+                new.0[at].store(raw, Ordering::Relaxed);
+            }
+        }
+        self.cells.store(new_cells, Ordering::Release);
+        // SAFETY: no longer reachable for readers that enter now; its entries belong to the new array.
+        unsafe { guard.defer_retire(old_cells, release_cells) };
+        new
+    }
+
+    /// Calls `look` with every entry, tombstones included, in no order. Changes made meanwhile may or may not be seen.
+    pub fn for_each(&self, guard: &impl Guard, mut look: impl FnMut(&Entry)) {
+        for cell in &self.current(guard).0 {
+            let raw = guard.protect(cell, Ordering::Acquire);
+            if !raw.is_null() {
+                // SAFETY: protected by the guard, which outlives `look`.
+                look(&unsafe { Peek::new(raw) }.0);
+            }
+        }
+    }
+
+    /// Cells and entries held.
+    pub fn size(&self, guard: &impl Guard) -> (usize, usize) {
+        (self.current(guard).0.len(), self.filled.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: `&mut self`: no reader is left; the array and the entries in it are owned here.
+        let cells = unsafe { Box::from_raw(*self.cells.get_mut()) };
+        for cell in &cells.0 {
+            let raw = cell.load(Ordering::Relaxed);
+            if !raw.is_null() {
+                // SAFETY: as above; each entry stands in one cell.
+                drop(Entry(unsafe { ThinArc::from_raw(raw) }));
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A record being written: scope, then value, then key go into one buffer that becomes the frame without a copy.
+
+use super::frame::{FRAME_HEADER_BYTES, body_sum, header_sum};
+use super::{Kind, Lsn, Pos, StateClass};
+
+/// What the log adds to a draft at the moment of commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Seal {
+    /// Version given.
+    pub lsn: Lsn,
+    /// Wall-clock microseconds.
+    pub time_us: u64,
+    /// Where the key's previous record stands; 0 = none.
+    pub prev_pos: Pos,
+    /// Which opening of the store writes.
+    pub epoch: u32,
+    /// Low half of the previous frame's checksum.
+    pub prev_sum: u32,
+    /// Records before this one not yet known durable.
+    pub unsynced_count: u32,
+    /// `FLAG_*`.
+    pub flags: u16,
+    /// The store's seed, from its id.
+    pub seed: u64,
+}
+
+/// A frame without its seal. Reusable: [`Draft::begin`] forgets what was there and keeps the memory.
+#[derive(Debug)]
+pub struct Draft {
+    buf: Vec<u8>,
+    kind: Kind,
+    class: StateClass,
+    scope_end: usize,
+    value_end: usize,
+    key_end: usize,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            buf: Vec::with_capacity(512),
+            kind: Kind::Set,
+            class: StateClass::Standard,
+            scope_end: 0,
+            value_end: 0,
+            key_end: 0,
+        }
+    }
+}
+
+impl Draft {
+    /// Starts over with a kind, a class and an encoded scope.
+    pub fn begin(&mut self, kind: Kind, class: StateClass, scope: &[u8]) {
+        self.buf.clear();
+        self.buf.resize(FRAME_HEADER_BYTES, 0);
+        self.buf.extend_from_slice(scope);
+        self.kind = kind;
+        self.class = class;
+        self.scope_end = self.buf.len();
+        self.value_end = self.scope_end;
+        self.key_end = self.scope_end;
+    }
+
+    /// Where the encoded value is appended, between `begin` and `end`.
+    pub fn value_buf(&mut self) -> &mut Vec<u8> {
+        &mut self.buf
+    }
+
+    /// Closes the value, adds the key and the padding.
+    pub fn end(&mut self, key: &[u8]) {
+        self.value_end = self.buf.len();
+        self.buf.extend_from_slice(key);
+        self.key_end = self.buf.len();
+        self.buf.resize(self.key_end.next_multiple_of(8) + 8, 0);
+    }
+
+    /// A finished draft in one go.
+    pub fn of(kind: Kind, class: StateClass, scope: &[u8], key: &[u8], value: &[u8]) -> Self {
+        let mut draft = Self::default();
+        draft.begin(kind, class, scope);
+        draft.value_buf().extend_from_slice(value);
+        draft.end(key);
+        draft
+    }
+
+    /// Bytes of the frame.
+    pub fn frame_len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// What it does.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Class of the value.
+    pub fn class(&self) -> StateClass {
+        self.class
+    }
+
+    /// Encoded scope.
+    pub fn scope(&self) -> &[u8] {
+        &self.buf[FRAME_HEADER_BYTES..self.scope_end]
+    }
+
+    /// Key.
+    pub fn key(&self) -> &[u8] {
+        &self.buf[self.value_end..self.key_end]
+    }
+
+    /// Value and key side by side, as the index keeps them.
+    pub fn value_and_key(&self) -> &[u8] {
+        &self.buf[self.scope_end..self.key_end]
+    }
+
+    /// Gives memory back after an unusually large value, so that one of them does not stay forever.
+    pub fn shrink(&mut self, keep_bytes: usize) {
+        if self.buf.capacity() > keep_bytes {
+            self.buf = Vec::with_capacity(512);
+        }
+    }
+
+    /// Fills in header and checksums. Afterwards the returned bytes are the frame; its low checksum half comes along.
+    pub fn seal(&mut self, seal: &Seal) -> (&[u8], u32) {
+        let len = self.buf.len() as u32;
+        let value_len = (self.value_end - self.scope_end) as u32;
+        let head = &mut self.buf[..FRAME_HEADER_BYTES];
+        head[0..4].copy_from_slice(&len.to_le_bytes());
+        head[8..16].copy_from_slice(&seal.lsn.to_le_bytes());
+        head[16..24].copy_from_slice(&seal.time_us.to_le_bytes());
+        head[24..32].copy_from_slice(&seal.prev_pos.to_le_bytes());
+        head[32..36].copy_from_slice(&seal.epoch.to_le_bytes());
+        head[36..40].copy_from_slice(&seal.prev_sum.to_le_bytes());
+        head[40..44].copy_from_slice(&seal.unsynced_count.to_le_bytes());
+        head[44..48].copy_from_slice(&value_len.to_le_bytes());
+        head[48..50].copy_from_slice(&((self.scope_end - FRAME_HEADER_BYTES) as u16).to_le_bytes());
+        head[50..52].copy_from_slice(&((self.key_end - self.value_end) as u16).to_le_bytes());
+        head[52] = self.kind as u8;
+        head[53] = self.class as u8;
+        head[54..56].copy_from_slice(&seal.flags.to_le_bytes());
+        let head_sum = header_sum(head, len, seal.seed);
+        head[4..8].copy_from_slice(&head_sum.to_le_bytes());
+        let sum = body_sum(&self.buf);
+        let end = self.buf.len();
+        self.buf[end - 8..].copy_from_slice(&sum.to_le_bytes());
+        (&self.buf, sum as u32)
+    }
+}

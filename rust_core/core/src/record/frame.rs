@@ -1,0 +1,228 @@
+//! A frame as stored, and the checks before anything in it is believed.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::{Kind, Lsn, Pos, StateClass};
+
+/// Bytes before the scope.
+pub const FRAME_HEADER_BYTES: usize = 56;
+/// Bytes of a frame beyond scope, value, key and padding.
+pub const FRAME_OVERHEAD_BYTES: usize = FRAME_HEADER_BYTES + 8;
+/// The record belongs to a batch that goes on with the next record.
+pub const FLAG_BATCH: u16 = 1;
+/// The record ends its batch.
+pub const FLAG_BATCH_LAST: u16 = 2;
+const KNOWN_FLAGS: u16 = FLAG_BATCH | FLAG_BATCH_LAST;
+
+/// Why bytes are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing was ever written here: a zero length.
+    Empty,
+    /// The header's checksum does not hold, or the bytes end before the header does.
+    Header,
+    /// The header holds but the bytes end before the frame does.
+    Short,
+    /// The header holds and the checksum over the whole frame does not.
+    Body,
+    /// The checksums hold but a field has a value that this version does not know.
+    Unknown,
+}
+
+/// A whole frame whose checksums were verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    /// Version.
+    pub lsn: Lsn,
+    /// Wall-clock microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Where the key's (for a clear: the scope's clear) previous record stands; 0 = none.
+    pub prev_pos: Pos,
+    /// Which opening of the store wrote it.
+    pub epoch: u32,
+    /// Low half of the previous frame's checksum: frames form a chain.
+    pub prev_sum: u32,
+    /// How many records just before this one were not yet known durable when it was written.
+    pub unsynced_count: u32,
+    /// What it does.
+    pub kind: Kind,
+    /// Class of the value.
+    pub class: StateClass,
+    /// `FLAG_*`.
+    pub flags: u16,
+    scope_end: usize,
+    value_end: usize,
+    key_end: usize,
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+/// The header's checksum: over bytes 8..56, seeded with the length so that it covers that too, and with the store's
+/// seed so that a frame of another store (inside a value, say) is never taken for one of this.
+pub(super) fn header_sum(header: &[u8], len: u32, seed: u64) -> u32 {
+    xxh3_64_with_seed(&header[8..FRAME_HEADER_BYTES], seed ^ u64::from(len)) as u32
+}
+
+/// The checksum over everything before the last 8 bytes.
+pub(super) fn body_sum(frame: &[u8]) -> u64 {
+    xxh3_64(&frame[..frame.len() - 8])
+}
+
+/// Reads the length of the frame that starts at `bytes`, believing it only when the header's checksum holds.
+///
+/// # Errors
+/// [`Fault::Empty`] or [`Fault::Header`].
+pub fn frame_len(bytes: &[u8], seed: u64) -> Result<usize, Fault> {
+    if bytes.len() < FRAME_HEADER_BYTES {
+        return Err(if bytes.iter().all(|b| *b == 0) { Fault::Empty } else { Fault::Header });
+    }
+    let len = u32_at(bytes, 0);
+    if len == 0 && bytes[..FRAME_HEADER_BYTES].iter().all(|b| *b == 0) {
+        return Err(Fault::Empty);
+    }
+    if len % 8 != 0 || (len as usize) < FRAME_OVERHEAD_BYTES || u32_at(bytes, 4) != header_sum(bytes, len, seed) {
+        return Err(Fault::Header);
+    }
+    Ok(len as usize)
+}
+
+impl<'a> Frame<'a> {
+    /// Verifies and reads the frame at the start of `bytes`; what follows it is ignored.
+    ///
+    /// # Errors
+    /// The [`Fault`] that makes it unbelievable.
+    pub fn parse(bytes: &'a [u8], seed: u64) -> Result<Self, Fault> {
+        let len = frame_len(bytes, seed)?;
+        let bytes = bytes.get(..len).ok_or(Fault::Short)?;
+        if u64_at(bytes, len - 8) != body_sum(bytes) {
+            return Err(Fault::Body);
+        }
+        let flags = u16_at(bytes, 54);
+        let (Some(kind), Some(class)) = (Kind::from_byte(bytes[52]), StateClass::from_byte(bytes[53])) else {
+            return Err(Fault::Unknown);
+        };
+        let scope_end = FRAME_HEADER_BYTES + usize::from(u16_at(bytes, 48));
+        let value_end = scope_end + u32_at(bytes, 44) as usize;
+        let key_end = value_end + usize::from(u16_at(bytes, 50));
+        if flags & !KNOWN_FLAGS != 0 || key_end.next_multiple_of(8) + 8 != len {
+            return Err(Fault::Unknown);
+        }
+        Ok(Self {
+            bytes,
+            lsn: u64_at(bytes, 8),
+            time_us: u64_at(bytes, 16),
+            prev_pos: u64_at(bytes, 24),
+            epoch: u32_at(bytes, 32),
+            prev_sum: u32_at(bytes, 36),
+            unsynced_count: u32_at(bytes, 40),
+            kind,
+            class,
+            flags,
+            scope_end,
+            value_end,
+            key_end,
+        })
+    }
+
+    /// The whole frame as stored.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Encoded scope.
+    pub fn scope(&self) -> &'a [u8] {
+        &self.bytes[FRAME_HEADER_BYTES..self.scope_end]
+    }
+
+    /// Encoded value; empty for deletes and clears.
+    pub fn value(&self) -> &'a [u8] {
+        &self.bytes[self.scope_end..self.value_end]
+    }
+
+    /// Key; empty for clears.
+    pub fn key(&self) -> &'a [u8] {
+        &self.bytes[self.value_end..self.key_end]
+    }
+
+    /// Value and key side by side, as the index keeps them.
+    pub fn value_and_key(&self) -> &'a [u8] {
+        &self.bytes[self.scope_end..self.key_end]
+    }
+
+    /// Low half of the frame's checksum: what the next frame carries as `prev_sum`.
+    pub fn sum(&self) -> u32 {
+        u32_at(self.bytes, self.bytes.len() - 8)
+    }
+
+    /// The last version that was durable when this frame was written: a later loss of it is damage, not a crash.
+    pub fn proven_durable(&self) -> Lsn {
+        self.lsn.saturating_sub(1).saturating_sub(u64::from(self.unsynced_count))
+    }
+
+    /// Whether the record stands alone or ends its batch.
+    pub fn ends_commit(&self) -> bool {
+        self.flags & FLAG_BATCH == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Draft, Seal};
+    use super::*;
+
+    const SEAL: Seal =
+        Seal { lsn: 7, time_us: 11, prev_pos: 64, epoch: 3, prev_sum: 0xABCD, unsynced_count: 2, flags: 0, seed: 5 };
+
+    fn sealed(key: &[u8], value: &[u8]) -> Vec<u8> {
+        Draft::of(Kind::Set, StateClass::Standard, b"\x04scout\0\0", key, value).seal(&SEAL).0.to_vec()
+    }
+
+    #[test]
+    fn a_sealed_draft_reads_back_field_by_field() {
+        let bytes = sealed(b"plan", b"value!");
+        let frame = Frame::parse(&bytes, 5).unwrap();
+        assert_eq!((frame.scope(), frame.value(), frame.key()), (&b"\x04scout\0\0"[..], &b"value!"[..], &b"plan"[..]));
+        assert_eq!((frame.lsn, frame.time_us, frame.prev_pos, frame.epoch), (7, 11, 64, 3));
+        assert_eq!((frame.prev_sum, frame.proven_durable(), frame.ends_commit()), (0xABCD, 4, true));
+        assert_eq!(bytes.len() % 8, 0);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_frame_is_noticed() {
+        let good = sealed(b"plan", b"some value of a few bytes");
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Frame::parse(&bad, 5).is_err(), "bit {bit} passed");
+        }
+    }
+
+    #[test]
+    fn every_truncation_of_a_frame_is_noticed() {
+        let good = sealed(b"plan", b"some value");
+        for len in 0..good.len() {
+            assert!(Frame::parse(&good[..len], 5).is_err(), "length {len} passed");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_store_is_not_believed() {
+        assert_eq!(Frame::parse(&sealed(b"plan", b"value"), 6).unwrap_err(), Fault::Header);
+    }
+
+    #[test]
+    fn zeros_are_empty_and_not_a_fault_of_the_header() {
+        assert_eq!(Frame::parse(&[0; 256], 5).unwrap_err(), Fault::Empty);
+    }
+}

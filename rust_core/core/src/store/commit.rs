@@ -1,0 +1,100 @@
+//! Single writes: set, delete, clear. The version check, the version and the append are one step under the append lock.
+
+use super::{Store, StoreError};
+use crate::index::{Located, Meta, ScopeMap};
+use crate::record::{Draft, Kind, Lsn, Pos, StateClass};
+use crate::wal::Append;
+
+/// What a delete or clear did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The version of the removal; 0 when there was nothing to remove and nothing was written.
+    pub lsn: Lsn,
+    /// Keys removed.
+    pub count: usize,
+}
+
+/// How many hidden values are freed in one go under the append lock after a clear.
+const FREE_AT_ONCE: usize = 256;
+
+pub(super) fn check_version(if_version: Option<Lsn>, at: &Located, index: usize) -> Result<(), StoreError> {
+    match if_version {
+        Some(expected) if expected != at.live_lsn => {
+            Err(StoreError::Conflict { expected, current: at.live_lsn, index })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn meta_of(draft: &Draft, lsn: Lsn, pos: Pos, time_us: u64) -> Meta {
+    Meta::new(lsn, pos, time_us, draft.key().len(), draft.kind(), draft.class())
+}
+
+impl Store {
+    /// Stores a drafted value. Afterwards readers see it; it is acknowledgeable once [`crate::wal::Wal::acknowledge`]
+    /// says so. Never waits.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when `if_version` is not the live version (0 = none); [`StoreError::Busy`] and
+    /// [`StoreError::TooBig`] when the commit would have to wait; nothing was written then.
+    #[inline]
+    pub fn try_set(&self, map: &ScopeMap, draft: &mut Draft, if_version: Option<Lsn>) -> Result<Lsn, StoreError> {
+        self.check()?;
+        let time_us = self.wal.env().clock.now_us();
+        let mut append = self.wal.append(draft.frame_len())?;
+        let at = map.locate(draft.key());
+        check_version(if_version, &at, 0)?;
+        Ok(Self::put(&mut append, map, &at, draft, time_us)).inspect(|_| append.done())
+    }
+
+    #[inline]
+    fn put(append: &mut Append<'_>, map: &ScopeMap, at: &Located, draft: &mut Draft, time_us: u64) -> Lsn {
+        let (lsn, pos) = append.push(draft, time_us, at.prev_pos, 0);
+        map.apply(append.token(), at, meta_of(draft, lsn, pos, time_us), draft.value_and_key());
+        lsn
+    }
+
+    /// Removes a key. Afterwards readers do not see it and its history goes on with a tombstone.
+    ///
+    /// # Errors
+    /// As [`Store::try_set`].
+    pub fn try_delete(&self, map: &ScopeMap, key: &str, if_version: Option<Lsn>) -> Result<Removed, StoreError> {
+        self.check()?;
+        let mut draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key.as_bytes(), &[]);
+        let time_us = self.wal.env().clock.now_us();
+        let mut append = self.wal.append(draft.frame_len())?;
+        let at = map.locate(draft.key());
+        check_version(if_version, &at, 0)?;
+        if at.live_lsn == 0 {
+            return Ok(Removed { lsn: 0, count: 0 });
+        }
+        let lsn = Self::put(&mut append, map, &at, &mut draft, time_us);
+        append.done();
+        Ok(Removed { lsn, count: 1 })
+    }
+
+    /// Removes every key of a scope with one record. Afterwards no reader sees any of them; values are freed after.
+    ///
+    /// # Errors
+    /// As [`Store::try_set`].
+    ///
+    /// # Cost
+    /// O(1) for the removal; O(keys) for giving the memory back, in small steps.
+    pub fn try_clear(&self, map: &ScopeMap) -> Result<Removed, StoreError> {
+        self.check()?;
+        let mut draft = Draft::of(Kind::Clear, StateClass::Standard, map.scope(), &[], &[]);
+        let time_us = self.wal.env().clock.now_us();
+        let mut append = self.wal.append(draft.frame_len())?;
+        let count = map.live_count();
+        if count == 0 {
+            return Ok(Removed { lsn: 0, count });
+        }
+        let (lsn, pos) = append.push(&mut draft, time_us, map.cleared().1, 0);
+        map.apply_clear(append.token(), lsn, pos);
+        append.done();
+        for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
+            self.wal.with_token(|token| keys.iter().for_each(|key| map.free_hidden(token, key)));
+        }
+        Ok(Removed { lsn, count })
+    }
+}

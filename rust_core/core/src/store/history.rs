@@ -1,0 +1,119 @@
+//! Reading the past: the records of one key, newest first, and all records in order.
+
+use super::{Store, StoreError};
+use crate::index::ScopeMap;
+use crate::record::{Frame, Kind, Lsn, Pos, StateClass};
+use crate::wal::{Damage, Scan, WalError};
+
+/// One committed change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its version.
+    pub lsn: Lsn,
+    /// When, in wall-clock microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Set, delete, or clear of the whole scope.
+    pub kind: Kind,
+    /// Class of the value.
+    pub class: StateClass,
+    /// Whether a batch goes on with the next change.
+    pub in_batch: bool,
+    /// Encoded scope.
+    pub scope: Box<[u8]>,
+    /// Key; empty for a clear.
+    pub key: Box<[u8]>,
+    /// Encoded value; empty for deletes and clears.
+    pub value: Box<[u8]>,
+    prev_pos: Pos,
+}
+
+impl From<&Frame<'_>> for Change {
+    fn from(frame: &Frame<'_>) -> Self {
+        Self {
+            lsn: frame.lsn,
+            time_us: frame.time_us,
+            kind: frame.kind,
+            class: frame.class,
+            in_batch: !frame.ends_commit(),
+            scope: frame.scope().into(),
+            key: frame.key().into(),
+            value: frame.value().into(),
+            prev_pos: frame.prev_pos,
+        }
+    }
+}
+
+impl Store {
+    fn change_at(&self, pos: Pos, below: Lsn, scope: &[u8], key: &[u8]) -> Result<Change, StoreError> {
+        let bytes = self.wal.read(pos)?;
+        // `Wal::read` has verified the checksums; a record of another key here would be a wrong locator.
+        match Frame::parse(&bytes, self.wal.seed()) {
+            Ok(frame) if frame.lsn < below && frame.scope() == scope && frame.key() == key => Ok((&frame).into()),
+            _ => {
+                let what = format!("the record before version {below} of a key is not where its locator says");
+                Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
+            }
+        }
+    }
+
+    /// The changes of one key, newest first, at most `limit`; a clear of the scope counts when it removed the key.
+    ///
+    /// # Errors
+    /// Damage, or the system's.
+    ///
+    /// # Cost
+    /// One log read per change and per clear of the scope. No lock that writers use is held.
+    pub fn history(&self, map: &ScopeMap, key: &str, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.check()?;
+        let (scope, key) = (map.scope(), key.as_bytes());
+        let mut clear_pos = map.cleared().1;
+        let mut clear: Option<Change> = None;
+        let mut pos = map.last_record(key, |entry| entry.meta().pos).unwrap_or(0);
+        let mut below = Lsn::MAX;
+        let mut changes = Vec::new();
+        while pos != 0 && changes.len() < limit {
+            let change = self.change_at(pos, below, scope, key)?;
+            let mut cleared_by = None;
+            // The oldest clear above this record is the one that removed it.
+            loop {
+                if clear.is_none() && clear_pos != 0 {
+                    let next = self.change_at(clear_pos, Lsn::MAX, scope, &[])?;
+                    clear_pos = next.prev_pos;
+                    clear = Some(next);
+                }
+                match clear.take() {
+                    Some(c) if c.lsn > change.lsn => cleared_by = Some(c),
+                    older => {
+                        clear = older;
+                        break;
+                    }
+                }
+            }
+            if let Some(clear) = cleared_by.filter(|c| change.kind == Kind::Set && c.lsn < below) {
+                changes.push(clear);
+            }
+            (pos, below) = (change.prev_pos, change.lsn);
+            changes.push(change);
+        }
+        changes.truncate(limit);
+        Ok(changes)
+    }
+
+    /// All changes with a version above `since`, oldest first, of every scope.
+    pub fn changes(&self, since: Lsn) -> Changes {
+        Changes(self.wal.scan(since))
+    }
+}
+
+/// A cursor over committed changes.
+pub struct Changes(Scan);
+
+impl Changes {
+    /// The next change; None when there is none yet.
+    ///
+    /// # Errors
+    /// Damage, or the system's; the cursor stays where it is.
+    pub fn next_change(&mut self) -> Result<Option<Change>, StoreError> {
+        Ok(self.0.next(|frame| Change::from(frame))?)
+    }
+}

@@ -1,0 +1,113 @@
+//! What goes wrong in the log, and what a caller can do about it.
+
+use crate::env::{IoError, LockFailed};
+use crate::error::Coded;
+use crate::record::Lsn;
+use crate::sync::Arc;
+
+/// Stored bytes that are not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{file}: {what} at byte {offset}; whole up to version {last_good_lsn}. \
+     Keep a copy of the directory, and restore from a backup"
+)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// The last version before it.
+    pub last_good_lsn: Lsn,
+    /// What is wrong, in a few words.
+    pub what: String,
+}
+
+impl Damage {
+    /// Describes damage.
+    pub fn new(file: &str, offset: u64, last_good_lsn: Lsn, what: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), offset, last_good_lsn, what: what.into() }
+    }
+}
+
+/// Everything that the log can answer instead of a result.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    /// The system refused; nothing that was acknowledged is affected.
+    #[error("{0}")]
+    Io(#[from] IoError),
+    /// Stored bytes are not what was written.
+    #[error("{0}")]
+    Damaged(Box<Damage>),
+    /// An earlier failure means that nothing more may be acknowledged.
+    #[error("an earlier write failed, so nothing more is acknowledged: {0}. Close and reopen the store")]
+    Poisoned(Arc<str>),
+    /// The store was closed.
+    #[error("the store is closed; open it again")]
+    Closed,
+    /// The store was opened by the parent of this process.
+    #[error("this process was forked from the one that opened the store; open it again here")]
+    Forked,
+    /// Somebody else has the directory.
+    #[error("{path} is open in {}; close it there first", owner(.pid))]
+    Locked {
+        /// The directory.
+        path: String,
+        /// The owner's process id, when it is known.
+        pid: Option<u32>,
+    },
+    /// The directory holds something that is not a store of this version.
+    #[error("{0}")]
+    NotAStore(String),
+}
+
+fn owner(pid: &Option<u32>) -> String {
+    match pid {
+        Some(pid) if *pid == std::process::id() => format!("this very process (pid {pid})"),
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    }
+}
+
+impl From<Damage> for WalError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(Box::new(damage))
+    }
+}
+
+impl WalError {
+    /// The lock's refusal, for the directory `path`.
+    pub fn from_lock(path: String, refused: LockFailed) -> Self {
+        match refused {
+            LockFailed::Held(pid) => Self::Locked { path, pid },
+            LockFailed::Io(e) => Self::Io(e),
+        }
+    }
+
+    /// Whether the reason is a full disk, quota or file-size limit: nothing broke, and space may come back.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io(e) if e.source.raw_os_error().is_some_and(no_space))
+    }
+}
+
+fn no_space(errno: i32) -> bool {
+    matches!(errno, libc::ENOSPC | libc::EDQUOT | libc::EFBIG)
+}
+
+impl Coded for WalError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) if self.is_full() => "storage.full",
+            Self::Io(e) => match e.source.raw_os_error() {
+                Some(libc::EROFS | libc::EACCES | libc::EPERM) => "storage.read_only",
+                Some(libc::ENOTDIR | libc::EEXIST) => "storage.not_a_directory",
+                _ => "storage.io",
+            },
+            Self::Damaged(_) => "log.damaged",
+            Self::Poisoned(_) => "store.poisoned",
+            Self::Closed => "store.closed",
+            Self::Forked => "store.forked",
+            Self::Locked { .. } => "store.locked",
+            Self::NotAStore(_) => "log.not_a_store",
+        }
+    }
+}

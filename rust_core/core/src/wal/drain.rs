@@ -1,0 +1,256 @@
+//! The drain: ring to segment, segment to disk, ring space freed. Under a lock that no writer needs.
+
+use super::append::Status;
+use super::ring::RingReader;
+use super::segment::{Segment, SegmentHeader};
+use super::{Durability, Wal, WalError, held};
+use crate::record::{Lsn, Pos};
+use crate::sync::{Arc, MutexGuard, Ordering};
+
+/// What the drain lock guards.
+pub(super) struct Drain {
+    pub(super) reader: RingReader,
+    pub(super) current: Arc<Segment>,
+    pub(super) written: Pos,
+    pub(super) synced: Pos,
+    /// Version and checksum at `synced`: what a fresh segment that starts there says of itself.
+    pub(super) synced_lsn: Lsn,
+    pub(super) synced_sum: u32,
+    pub(super) store_id: [u8; 16],
+    /// Why space could not be reserved, when the last attempt failed.
+    pub(super) refusal: Option<WalError>,
+}
+
+/// How far the stream had come at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) pos: Pos,
+    pub(super) lsn: Lsn,
+    pub(super) sum: u32,
+}
+
+/// Segment space is reserved in steps of this, or less where less is left.
+const RESERVE_STEP_BYTES: u64 = 1 << 20;
+const RESERVE_LEAST_BYTES: u64 = 4096;
+
+impl Wal {
+    pub(super) fn snapshot_head(&self) -> Head {
+        let mut state = held(&self.append);
+        state.thread_told = false;
+        Head { pos: state.writer.head(), lsn: state.last_lsn(), sum: state.prev_sum }
+    }
+
+    /// Moves everything appended so far to the segment, and syncs it when asked. Then makes room for what comes.
+    ///
+    /// # Errors
+    /// The log is poisoned: a write or sync failed and so did the repair.
+    pub fn drain(&self, sync: bool) -> Result<(), WalError> {
+        if self.is_forked() {
+            return Err(WalError::Forked);
+        }
+        let mut drain = held(&self.drain);
+        self.drain_locked(&mut drain, sync)
+    }
+
+    pub(super) fn drain_locked(&self, drain: &mut MutexGuard<'_, Drain>, sync: bool) -> Result<(), WalError> {
+        if let Some(poisoned) = self.poisoned() {
+            return Err(poisoned);
+        }
+        let head = self.snapshot_head();
+        let full = head.pos - drain.current.header.start >= self.options.segment_bytes;
+        let synced = |drain: &mut Drain| if sync || full { self.sync(drain, head) } else { Ok(()) };
+        let done = self.write_pending(drain, head).and_then(|()| synced(drain));
+        if let Err(first) = done {
+            self.repair(drain, head).map_err(|second| self.set_poison(&format!("{first}; then {second}")))?;
+        }
+        if full {
+            self.rotate(drain);
+        }
+        self.reserve(drain, head.pos + self.ring.capacity());
+        Ok(())
+    }
+
+    fn write_pending(&self, drain: &mut Drain, head: Head) -> Result<(), WalError> {
+        if head.pos > drain.written {
+            let (first, second) = drain.reader.pending(drain.written, head.pos);
+            drain.current.write(first, drain.written)?;
+            drain.current.write(second, drain.written + first.len() as u64)?;
+            drain.written = head.pos;
+            self.written_lsn.store(head.lsn, Ordering::Release);
+        }
+        if self.options.durability == Durability::Process {
+            drain.reader.release(drain.written);
+        }
+        Ok(())
+    }
+
+    fn sync(&self, drain: &mut Drain, head: Head) -> Result<(), WalError> {
+        if head.pos > drain.synced {
+            drain.current.file.sync_named()?;
+            self.sync_count.fetch_add(1, Ordering::Relaxed);
+            self.publish_synced(drain, head);
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish_synced(&self, drain: &mut Drain, head: Head) {
+        drain.written = head.pos;
+        drain.synced = head.pos;
+        drain.synced_lsn = head.lsn;
+        drain.synced_sum = head.sum;
+        drain.reader.release(head.pos);
+        drain.reader.mark_synced(head.lsn);
+        self.written_lsn.store(head.lsn, Ordering::Release);
+        self.synced_lsn.store(head.lsn, Ordering::Release);
+        self.wake_loops();
+    }
+
+    /// A failed write or sync leaves the file's page cache lying, so what is not durable goes, from the ring, into a
+    /// fresh segment. In `process` mode the ring may have been freed already; then there is nothing to repair with.
+    fn repair(&self, drain: &mut MutexGuard<'_, Drain>, head: Head) -> Result<(), WalError> {
+        if drain.reader.tail() > drain.synced {
+            return Err(WalError::Poisoned("the ring no longer holds what was not synced".into()));
+        }
+        let fresh = self.fresh_segment(drain, (head.pos - drain.synced).max(RESERVE_LEAST_BYTES))?;
+        let (first, second) = drain.reader.pending(drain.synced, head.pos);
+        fresh.write(first, drain.synced)?;
+        fresh.write(second, drain.synced + first.len() as u64)?;
+        fresh.file.sync_named()?;
+        self.adopt(drain, fresh);
+        self.publish_synced(drain, head);
+        self.repair_count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes a segment that starts where the log is durable; a former one from there on no longer counts.
+    pub(super) fn fresh_segment(&self, drain: &Drain, ahead_bytes: u64) -> Result<Arc<Segment>, WalError> {
+        let replaces = drain.current.header.start == drain.synced;
+        let header = SegmentHeader {
+            store_id: drain.store_id,
+            start: drain.synced,
+            first_lsn: drain.synced_lsn + 1,
+            generation: if replaces { drain.current.header.generation + 1 } else { 0 },
+            prev_sum: drain.synced_sum,
+        };
+        Ok(Arc::new(Segment::create(&*self.env.disk, header, ahead_bytes)?))
+    }
+
+    pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>) {
+        let mut catalog = self.catalog.write().unwrap_or_else(|p| p.into_inner());
+        if catalog.last().is_some_and(|last| last.header.start == fresh.header.start) {
+            catalog.pop();
+        }
+        catalog.push(Arc::clone(&fresh));
+        self.allocated_end.store(fresh.header.start, Ordering::Release);
+        drain.current = fresh;
+    }
+
+    /// Goes on in a new segment; the current one is synced and stays as it is. When no new one can be made (a full
+    /// disk), the current one grows on.
+    fn rotate(&self, drain: &mut Drain) {
+        match self.fresh_segment(drain, self.ring.capacity()) {
+            Ok(fresh) => self.adopt(drain, fresh),
+            Err(e) => drain.refusal = Some(e),
+        }
+    }
+
+    /// Reserves segment space up to `wanted`, or as much as there is.
+    pub(super) fn reserve(&self, drain: &mut Drain, wanted: Pos) {
+        let mut have = self.allocated_end.load(Ordering::Acquire);
+        let mut step = wanted.saturating_sub(have).next_multiple_of(RESERVE_STEP_BYTES);
+        while have < wanted {
+            match drain.current.file.allocate_named(drain.current.offset(have + step)) {
+                Ok(()) => {
+                    have += step;
+                    self.allocated_end.store(have, Ordering::Release);
+                    drain.refusal = None;
+                }
+                Err(e) if step <= RESERVE_LEAST_BYTES => {
+                    drain.refusal = Some(e.into());
+                    return;
+                }
+                Err(_) => step = (step / 2).next_multiple_of(RESERVE_LEAST_BYTES),
+            }
+        }
+    }
+
+    /// Waits until a commit of `bytes` may be tried again after [`super::Refused::Busy`].
+    ///
+    /// # Errors
+    /// The disk is full, or the log is closed or poisoned.
+    pub fn make_room(&self, bytes: usize) -> Result<(), WalError> {
+        if self.is_forked() {
+            return Err(WalError::Forked);
+        }
+        let mut drain = held(&self.drain);
+        let (end, room, status) = {
+            let state = held(&self.append);
+            (state.writer.head() + bytes as u64, state.writer.room(), state.status)
+        };
+        match status {
+            Status::Closed => return Err(WalError::Closed),
+            Status::Gated => return Ok(()),
+            Status::Open | Status::Poisoned => {}
+        }
+        if room < bytes as u64 {
+            self.drain_locked(&mut drain, self.options.durability != Durability::Process)?;
+        }
+        if self.allocated_end.load(Ordering::Acquire) < end {
+            self.reserve(&mut drain, end + RESERVE_LEAST_BYTES);
+            if self.allocated_end.load(Ordering::Acquire) < end {
+                return Err(drain.refusal.take().unwrap_or(WalError::Closed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Afterwards the record `lsn` and all before it are durable. One sync serves everybody who waits.
+    ///
+    /// # Errors
+    /// They are not, and the log is poisoned.
+    pub fn ensure_synced(&self, lsn: Lsn) -> Result<(), WalError> {
+        self.ensure(lsn, true)
+    }
+
+    /// Afterwards the record `lsn` and all before it are in a segment: they survive the process.
+    ///
+    /// # Errors
+    /// They may not, and the log is poisoned.
+    pub fn ensure_written(&self, lsn: Lsn) -> Result<(), WalError> {
+        self.ensure(lsn, false)
+    }
+
+    fn ensure(&self, lsn: Lsn, sync: bool) -> Result<(), WalError> {
+        let reached = || if sync { self.synced_lsn() } else { self.written_lsn.load(Ordering::Acquire) } >= lsn;
+        if reached() {
+            return Ok(());
+        }
+        if self.is_forked() {
+            return Err(WalError::Forked);
+        }
+        let mut drain = held(&self.drain);
+        if reached() {
+            return Ok(());
+        }
+        self.drain_locked(&mut drain, sync)
+    }
+
+    /// Makes everything appended so far durable; returns the last version that is.
+    ///
+    /// # Errors
+    /// It is not, and the log is poisoned; or the log is closed.
+    pub fn flush(&self) -> Result<Lsn, WalError> {
+        if self.is_forked() {
+            return Err(WalError::Forked);
+        }
+        let lsn = {
+            let state = held(&self.append);
+            if state.status == Status::Closed {
+                return Err(WalError::Closed);
+            }
+            state.last_lsn()
+        };
+        self.ensure_synced(lsn)?;
+        Ok(self.synced_lsn())
+    }
+}

@@ -1,0 +1,309 @@
+//! Recovery: reads every segment and the ring, believes whole commits only, and tells a torn tail from damage.
+//!
+//! A tail is cut only when it cannot have been acknowledged, or when unsynced bytes may have been lost with the power.
+//! Everything else that does not hold is damage and stops the opening.
+
+use std::collections::BTreeMap;
+
+use super::manifest::Manifest;
+use super::read::fault_text;
+use super::ring::Ring;
+use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
+use super::{Damage, WalError};
+use crate::env::Disk;
+use crate::record::{Fault, Frame, LOG_START, Lsn, Pos};
+use crate::sync::Arc;
+
+/// What an opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Whether the last opening had closed the store.
+    pub clean: bool,
+    /// Records read back.
+    pub record_count: u64,
+    /// Of these, the ones that were only in the ring.
+    pub ring_record_count: u64,
+    /// Segment files read.
+    pub segment_count: usize,
+    /// Last version.
+    pub last_lsn: Lsn,
+    /// Bytes behind the last whole commit that were cut.
+    pub cut_bytes: u64,
+    /// Why, when bytes were cut or versions lost.
+    pub cut_reason: Option<&'static str>,
+    /// Versions known to have existed, never durable, and lost with the power.
+    pub lost_count: u64,
+    /// Milliseconds that the recovery took.
+    pub duration_ms: u64,
+}
+
+/// The end of what is believed: the next frame must chain to this.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor {
+    pub(super) pos: Pos,
+    pub(super) lsn: Lsn,
+    pub(super) sum: u32,
+    epoch: u32,
+}
+
+pub(super) struct Recovered {
+    pub(super) end: Cursor,
+    pub(super) catalog: Vec<Arc<Segment>>,
+    pub(super) report: RecoveryReport,
+}
+
+/// Called with each believed frame and where it stands.
+pub(super) type Apply<'a> = dyn FnMut(&Frame<'_>, Pos) + 'a;
+
+/// Bytes of the stream from `base` on.
+struct Stretch {
+    bytes: Vec<u8>,
+    base: Pos,
+}
+
+impl Stretch {
+    fn at(&self, pos: Pos) -> &[u8] {
+        pos.checked_sub(self.base).and_then(|skip| self.bytes.get(skip as usize..)).unwrap_or_default()
+    }
+
+    /// The frame at the cursor, if it chains to what is believed.
+    fn next(&self, cursor: &Cursor, known: &Manifest) -> Result<Frame<'_>, Fault> {
+        let frame = Frame::parse(self.at(cursor.pos), known.seed())?;
+        let chains = frame.lsn == cursor.lsn + 1
+            && frame.prev_sum == cursor.sum
+            && (cursor.epoch..=known.epoch).contains(&frame.epoch);
+        if chains { Ok(frame) } else { Err(Fault::Empty) }
+    }
+
+    /// Walks one commit, a lone record or a whole batch; `Err` has the cursor behind its believable beginning.
+    fn commit(&self, from: &Cursor, known: &Manifest) -> Result<Cursor, (Fault, Cursor)> {
+        let mut cursor = *from;
+        loop {
+            let frame = self.next(&cursor, known).map_err(|fault| (fault, cursor))?;
+            cursor.pass(&frame);
+            if frame.ends_commit() {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// Calls `apply` for each frame between two cursors that [`Stretch::commit`] has verified.
+    fn apply(&self, from: &Cursor, to: &Cursor, known: &Manifest, apply: &mut Apply<'_>) -> u64 {
+        let mut cursor = *from;
+        let mut count = 0;
+        while cursor.pos < to.pos {
+            let Ok(frame) = self.next(&cursor, known) else { break };
+            apply(&frame, cursor.pos);
+            cursor.pass(&frame);
+            count += 1;
+        }
+        count
+    }
+}
+
+impl Cursor {
+    fn pass(&mut self, frame: &Frame<'_>) {
+        self.pos += frame.bytes().len() as u64;
+        self.lsn = frame.lsn;
+        self.sum = frame.sum();
+        self.epoch = frame.epoch;
+    }
+}
+
+/// The segments that count, by start. Of several with one start the highest generation counts; half-made ones go.
+fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalError> {
+    let mut segments: BTreeMap<Pos, Arc<Segment>> = BTreeMap::new();
+    for name in disk.list(SEGMENT_DIR)? {
+        let name = format!("{SEGMENT_DIR}/{name}");
+        if name.ends_with(".tmp") {
+            disk.remove(&name)?;
+            continue;
+        }
+        let segment = Arc::new(Segment::open(disk, &name, &known.store_id)?);
+        // Names sort by generation within a start, so the later one replaces.
+        if let Some(former) = segments.insert(segment.header.start, segment) {
+            disk.remove(&former.header.name())?;
+        }
+    }
+    Ok(segments.into_values().collect())
+}
+
+fn load(segment: &Segment, end: Option<Pos>) -> Result<Stretch, WalError> {
+    let header = segment.offset(segment.header.start);
+    let file_len = segment.file.len_named()?.max(header);
+    let len = end.map_or(file_len - header, |end| (end - segment.header.start).min(file_len - header));
+    let mut bytes = vec![0; len as usize];
+    let read = segment.file.read_full_at(&mut bytes, header)?;
+    bytes.truncate(read);
+    Ok(Stretch { bytes, base: segment.header.start })
+}
+
+/// Reads the whole log, calling `apply` for each record, and leaves a last segment that ends where the log ends.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    known: &Manifest,
+    ring: Option<&mut Ring>,
+    apply: &mut Apply<'_>,
+) -> Result<Recovered, WalError> {
+    let mut cursor = Cursor { pos: LOG_START, lsn: 0, sum: 0, epoch: 0 };
+    let mut catalog = catalog(disk, known)?;
+    if catalog.is_empty() && known.end == LOG_START {
+        let header =
+            SegmentHeader { store_id: known.store_id, start: LOG_START, first_lsn: 1, generation: 0, prev_sum: 0 };
+        catalog.push(Arc::new(Segment::create(disk, header, 0)?));
+    }
+    let mut report = RecoveryReport { clean: known.clean, segment_count: catalog.len(), ..RecoveryReport::default() };
+    let Some((last, sealed)) = catalog.split_last() else {
+        return Err(Damage::new(&disk.path_of(SEGMENT_DIR), 0, 0, "every segment is missing").into());
+    };
+    for (segment, next) in sealed.iter().zip(catalog.iter().skip(1)) {
+        begin(segment, &cursor)?;
+        let stretch = load(segment, Some(next.header.start))?;
+        while cursor.pos < next.header.start {
+            let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(segment, &at, fault))?;
+            report.record_count += stretch.apply(&cursor, &end, known, apply);
+            cursor = end;
+        }
+    }
+    begin(last, &cursor)?;
+    let stretch = load(last, None)?;
+    let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None };
+    tail.walk(&mut cursor, ring, &mut report, apply);
+    report.last_lsn = cursor.lsn;
+    tail.judge(&cursor, &mut report)?;
+    tail.mend(&cursor)?;
+    Ok(Recovered { end: cursor, catalog, report })
+}
+
+fn begin(segment: &Segment, cursor: &Cursor) -> Result<(), WalError> {
+    let header = &segment.header;
+    if (header.start, header.first_lsn, header.prev_sum) != (cursor.pos, cursor.lsn + 1, cursor.sum) {
+        let what = format!("the log breaks off before this segment (byte {} of the stream)", cursor.pos);
+        return Err(Damage::new(&segment.file.path(), 0, cursor.lsn, what).into());
+    }
+    Ok(())
+}
+
+fn damage(segment: &Segment, at: &Cursor, fault: Fault) -> WalError {
+    Damage::new(&segment.file.path(), segment.offset(at.pos), at.lsn, fault_text(fault)).into()
+}
+
+/// The end of the log: the last segment and what the ring holds beyond it or in place of it.
+struct Tail<'a> {
+    disk: &'a dyn Disk,
+    known: &'a Manifest,
+    segment: &'a Segment,
+    stretch: Stretch,
+    ring: Option<(Stretch, super::ring::Marks)>,
+    /// Stretches that only the ring held, to be written to the segment.
+    patches: Vec<(Pos, Vec<u8>)>,
+    /// Where a commit begins believably and does not end.
+    torn: Option<(Fault, Pos)>,
+}
+
+impl Tail<'_> {
+    fn walk(
+        &mut self,
+        cursor: &mut Cursor,
+        ring: Option<&mut Ring>,
+        report: &mut RecoveryReport,
+        apply: &mut Apply<'_>,
+    ) {
+        let known = self.known;
+        let mut ring = ring;
+        loop {
+            match self.stretch.commit(cursor, known) {
+                Ok(end) => {
+                    report.record_count += self.stretch.apply(cursor, &end, known, apply);
+                    *cursor = end;
+                    continue;
+                }
+                Err((fault, at)) => self.torn = Some((fault, at.pos)),
+            }
+            if let Some(ring) = ring.take() {
+                self.ring = Some((Stretch { bytes: ring.copy_from(cursor.pos), base: cursor.pos }, ring.marks()));
+            }
+            let Some((stretch, _)) = &self.ring else { return };
+            match stretch.commit(cursor, known) {
+                Ok(end) => {
+                    let count = stretch.apply(cursor, &end, known, apply);
+                    report.record_count += count;
+                    report.ring_record_count += count;
+                    let bytes = stretch.at(cursor.pos)[..(end.pos - cursor.pos) as usize].to_vec();
+                    match self.patches.last_mut() {
+                        Some((start, patch)) if *start + patch.len() as u64 == cursor.pos => patch.extend(bytes),
+                        _ => self.patches.push((cursor.pos, bytes)),
+                    }
+                    *cursor = end;
+                }
+                Err((fault, at)) => {
+                    if self.torn.is_none_or(|(_, pos)| pos < at.pos) {
+                        self.torn = Some((fault, at.pos));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Decides whether the log may end at the cursor.
+    fn judge(&self, cursor: &Cursor, report: &mut RecoveryReport) -> Result<(), WalError> {
+        let known = self.known;
+        let (fault, torn_pos) = self.torn.unwrap_or((Fault::Empty, cursor.pos));
+        let damaged = |what: String| -> Result<(), WalError> {
+            let offset = self.segment.offset(torn_pos);
+            Err(Damage::new(&self.segment.file.path(), offset, cursor.lsn, what).into())
+        };
+        let marks = self.ring.as_ref().map(|(_, marks)| *marks).filter(|m| m.epoch == u64::from(known.epoch));
+        let durable_lsn = known.end_lsn.max(marks.map_or(0, |m| m.synced_lsn));
+        if cursor.lsn < durable_lsn {
+            return damaged(format!("{}; versions up to {durable_lsn} were durable", fault_text(fault)));
+        }
+        if known.clean && (cursor.pos, cursor.lsn) != (known.end, known.end_lsn) {
+            return damaged(format!("the log goes on behind version {}, where it was closed", known.end_lsn));
+        }
+        let same_cache = known.incarnation == self.disk.incarnation()?;
+        let mut last_seen = marks.map_or(cursor.lsn, |m| m.last_lsn);
+        if same_cache && last_seen > cursor.lsn {
+            return damaged(format!("{}; versions up to {last_seen} were acknowledged", fault_text(fault)));
+        }
+        let ring = self.ring.as_ref().map(|(stretch, _)| stretch);
+        for stretch in std::iter::once(&self.stretch).chain(ring) {
+            let rest = stretch.at(torn_pos);
+            for at in (0..rest.len()).step_by(8) {
+                let Ok(frame) = Frame::parse(&rest[at..], known.seed()) else { continue };
+                if frame.lsn <= cursor.lsn || frame.epoch != known.epoch {
+                    continue;
+                }
+                if same_cache || frame.proven_durable() > cursor.lsn {
+                    return damaged(format!("{}, and later records are whole", fault_text(fault)));
+                }
+                last_seen = last_seen.max(frame.lsn);
+            }
+        }
+        report.lost_count = last_seen.saturating_sub(cursor.lsn);
+        report.cut_bytes = self.unfinished_bytes(cursor, torn_pos);
+        if report.lost_count > 0 {
+            report.cut_reason = Some("power was lost before these records had been synced");
+        } else if report.cut_bytes > 0 {
+            report.cut_reason = Some("the last commit was interrupted before it was acknowledged");
+        }
+        Ok(())
+    }
+
+    /// Bytes of a commit that was begun at the cursor, in the segment or in the ring.
+    fn unfinished_bytes(&self, cursor: &Cursor, torn_pos: Pos) -> u64 {
+        let rest = self.stretch.at(cursor.pos);
+        let in_segment = rest.iter().rposition(|b| *b != 0).map_or(0, |last| last as u64 + 1);
+        in_segment.max(torn_pos - cursor.pos)
+    }
+
+    /// Makes the last segment hold the log to its end, durably, and nothing behind it.
+    fn mend(&self, cursor: &Cursor) -> Result<(), WalError> {
+        for (pos, bytes) in &self.patches {
+            self.segment.write(bytes, *pos)?;
+        }
+        self.segment.file.set_len_named(self.segment.offset(cursor.pos))?;
+        Ok(self.segment.file.sync_named()?)
+    }
+}

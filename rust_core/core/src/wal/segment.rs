@@ -1,0 +1,157 @@
+//! Segments: append-only files that hold the stream from one position on. Sealed when full, never changed again.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::WalError;
+use super::damage::Damage;
+use crate::env::disk::parent;
+use crate::env::{Disk, DiskFile, OpenHow};
+use crate::record::{Lsn, Pos};
+use crate::sync::Arc;
+
+/// Directory of the segments.
+pub const SEGMENT_DIR: &str = "segments";
+/// Bytes before the first frame.
+pub const SEGMENT_HEADER_BYTES: u64 = 64;
+const MAGIC: &[u8; 8] = b"SPKSEG01";
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The store it belongs to.
+    pub store_id: [u8; 16],
+    /// Stream position of its first byte after the header.
+    pub start: Pos,
+    /// Version of its first record.
+    pub first_lsn: Lsn,
+    /// Counts replacements of a segment that could not be synced; the highest one with the same start holds.
+    pub generation: u32,
+    /// Low half of the checksum of the last frame before it.
+    pub prev_sum: u32,
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES as usize] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.store_id);
+        bytes[32..40].copy_from_slice(&self.start.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
+        bytes[48..52].copy_from_slice(&self.prev_sum.to_le_bytes());
+        let sum = xxh3_64(&bytes[..56]);
+        bytes[56..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Option<Self> {
+        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).ok();
+        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+        if bytes[..8] != MAGIC[..] || u64_at(56)? != xxh3_64(&bytes[..56]) || u32_at(8)? != 1 || u32_at(52)? != 0 {
+            return None;
+        }
+        Some(Self {
+            store_id: bytes[16..32].try_into().ok()?,
+            start: u64_at(32)?,
+            first_lsn: u64_at(40)?,
+            generation: u32_at(12)?,
+            prev_sum: u32_at(48)?,
+        })
+    }
+
+    /// The file's name: it sorts by start, then generation.
+    pub fn name(&self) -> String {
+        format!("{SEGMENT_DIR}/{:016x}-{:04x}.seg", self.start, self.generation)
+    }
+}
+
+/// An open segment.
+pub struct Segment {
+    /// What it says of itself.
+    pub header: SegmentHeader,
+    /// The file.
+    pub file: Arc<dyn DiskFile>,
+}
+
+impl Segment {
+    /// Makes a segment with room for `ahead_bytes`, durably, under a name that never shows a half-made one.
+    ///
+    /// # Errors
+    /// The system's; nothing is left behind but perhaps a `.tmp` file, which the next opening removes.
+    pub fn create(disk: &dyn Disk, header: SegmentHeader, ahead_bytes: u64) -> Result<Self, WalError> {
+        let name = header.name();
+        let temporary = format!("{name}.tmp");
+        if disk.exists(&temporary)? {
+            disk.remove(&temporary)?;
+        }
+        let file = disk.open(&temporary, OpenHow::Create)?;
+        let made = file
+            .allocate_named(SEGMENT_HEADER_BYTES + ahead_bytes)
+            .and_then(|()| file.write_all_at(&header.encode(), 0))
+            .and_then(|()| file.sync_named())
+            .and_then(|()| disk.rename(&temporary, &name))
+            .and_then(|()| disk.sync_dir(parent(&name)));
+        if let Err(e) = made {
+            // The space is wanted back at once; should this fail too, the next opening removes the file.
+            disk.remove(&temporary).ok();
+            return Err(e.into());
+        }
+        // Reopened under its lasting name, so that errors name a file that people can find.
+        Ok(Self { header, file: disk.open(&name, OpenHow::Write)? })
+    }
+
+    /// Opens an existing segment of the store.
+    ///
+    /// # Errors
+    /// Damage when the header is not one; the system's errors.
+    pub fn open(disk: &dyn Disk, name: &str, store_id: &[u8; 16]) -> Result<Self, WalError> {
+        let file = disk.open(name, OpenHow::Write)?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        let read = file.read_full_at(&mut bytes, 0)?;
+        let header = (read == bytes.len()).then(|| SegmentHeader::decode(&bytes)).flatten();
+        match header {
+            Some(header) if header.store_id == *store_id && header.name() == name => Ok(Self { header, file }),
+            Some(_) => Err(Damage::new(&file.path(), 0, 0, "the segment belongs elsewhere or was renamed").into()),
+            None => Err(Damage::new(&file.path(), 0, 0, "the segment's header does not hold").into()),
+        }
+    }
+
+    /// Where a stream position stands in the file.
+    pub fn offset(&self, pos: Pos) -> u64 {
+        pos - self.header.start + SEGMENT_HEADER_BYTES
+    }
+
+    /// Writes stream bytes at their position.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write(&self, bytes: &[u8], pos: Pos) -> Result<(), WalError> {
+        Ok(self.file.write_all_at(bytes, self.offset(pos))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: SegmentHeader =
+        SegmentHeader { store_id: [9; 16], start: 4160, first_lsn: 12, generation: 1, prev_sum: 77 };
+
+    #[test]
+    fn a_header_reads_back_and_every_flipped_bit_of_it_is_noticed() {
+        let good = HEADER.encode();
+        assert_eq!(SegmentHeader::decode(&good), Some(HEADER));
+        for bit in 0..good.len() * 8 {
+            let mut bad = good;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHeader::decode(&bad), None, "bit {bit} passed");
+        }
+    }
+
+    #[test]
+    fn names_sort_like_positions() {
+        let later = SegmentHeader { start: 1 << 40, ..HEADER };
+        assert!(HEADER.name() < later.name());
+    }
+}
