@@ -1,1 +1,5 @@
 """Spellkeep: persistent state for AI agents."""
+
+from spellkeep.scope import StateScope
+
+__all__ = ["StateScope"]

@@ -1,7 +1,11 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
 pub mod errors;
+pub mod scope;
 
 use pyo3::prelude::*;
 
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use super::scope::StateScope;
+}
