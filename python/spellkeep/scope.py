@@ -1,7 +1,7 @@
 """Whose state an entry is.
 
-A scope is a kind and its ids. Each has one object form, one text form and one stored form, and different scopes differ in
-all three: agent ``a`` with key ``b:c`` is never agent ``a:b`` with key ``c``.
+A scope is a kind and its ids. It has one object form, one text form and one stored form, and different scopes differ
+in all three: agent ``a`` with key ``b:c`` is never agent ``a:b`` with key ``c``.
 
     StateScope.GLOBAL                "global"
     StateScope.user("ada")           "user:ada"
