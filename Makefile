@@ -1,0 +1,88 @@
+# Every target makes what it needs: .venv, the packages in it, the extension. `make` alone lists the targets.
+# Stamp files keep a target from doing again what no changed file asks for.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+MADE := $(VENV)/.made
+DEV := $(VENV)/.dev
+BUILT := $(VENV)/.built
+RUST_SOURCES := $(shell find rust_core/core rust_core/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+# With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
+CARGO := $(shell command -v cargo)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: $(BUILT) ## build the release extension into .venv
+
+.PHONY: demo
+demo: $(BUILT) ## run `spellkeep demo`
+	$(BIN)/spellkeep demo
+
+.PHONY: test
+test: test-rust test-python ## run every check and every test, Rust and Python
+
+.PHONY: test-rust
+test-rust: ## cargo fmt, clippy and test
+ifeq ($(CARGO),)
+	@echo "SKIPPED: Rust formatting, lints and tests need cargo, which is not on PATH (https://rustup.rs)."
+else
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --profile checked --locked
+endif
+
+.PHONY: test-python
+test-python: $(BUILT) $(DEV) ## ruff, mypy, stubtest and pytest (tidy included)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy python/spellkeep tests/typing
+	$(PY) -m mypy.stubtest spellkeep._core
+	$(PY) -m pytest -n auto
+
+.PHONY: crash
+crash: $(BUILT) $(DEV) ## run the crash tests alone, one after the other
+	$(PY) -m pytest tests/crash
+
+.PHONY: bench-smoke
+bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly
+	$(PY) benches/smoke.py
+
+.PHONY: fmt
+fmt: $(DEV) ## format Rust and Python
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+ifeq ($(CARGO),)
+	@echo "SKIPPED: formatting Rust needs cargo, which is not on PATH."
+else
+	cargo fmt --all
+endif
+
+.PHONY: clean
+clean: ## remove .venv, target and every cache
+	rm -rf $(VENV) target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/spellkeep/_core*.so
+
+$(MADE):
+	@for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+		if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "making $(VENV) with $$python"; $$python -m venv --clear $(VENV); touch $@; exit 0; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer with its venv module is needed, and none was found on PATH." >&2; exit 1
+
+$(DEV): requirements-dev.txt $(MADE)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(BUILT): $(RUST_SOURCES) pyproject.toml $(MADE)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
