@@ -18,11 +18,14 @@ pub struct Op {
     pub if_version: Option<Lsn>,
 }
 
+/// Scope and key.
+type Place = (Box<[u8]>, Box<[u8]>);
+
 /// Operations to commit as one. Of several on one key the last holds, with the condition of the first.
 #[derive(Default)]
 pub struct Batch {
     ops: Vec<Op>,
-    places: HashMap<(Box<[u8]>, Box<[u8]>), usize>,
+    places: HashMap<Place, usize>,
     bytes: usize,
 }
 
