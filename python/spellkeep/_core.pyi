@@ -1,10 +1,11 @@
 """Types of the compiled core. Import from the public modules, never from here."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, final
 
 from spellkeep.scope import ScopeKind
 
-__all__ = ["StateScope"]
+__all__ = ["Limits", "StateScope", "Tagged", "value_decode", "value_encode", "value_use_registry"]
 
 # scope ------------------------------------------------------------
 
@@ -58,3 +59,41 @@ class StateScope:
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, _memo: Any, /) -> Self: ...
     def __reduce__(self) -> tuple[Any, tuple[str]]: ...
+
+# value ------------------------------------------------------------
+
+@final
+class Limits:
+    def __init__(
+        self,
+        *,
+        depth_max: int | None = None,
+        items_max: int | None = None,
+        string_bytes_max: int | None = None,
+        value_bytes_max: int | None = None,
+    ) -> None: ...
+    @property
+    def depth_max(self) -> int: ...
+    @property
+    def items_max(self) -> int: ...
+    @property
+    def string_bytes_max(self) -> int: ...
+    @property
+    def value_bytes_max(self) -> int: ...
+
+@final
+class Tagged:
+    def __init__(self, tag: str, version: int, payload: Any) -> None: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def payload(self) -> Any: ...
+    def __hash__(self) -> int: ...
+
+def value_encode(value: Any, *, limits: Limits | None = None) -> bytes: ...
+def value_decode(data: bytes) -> Any: ...
+def value_use_registry(
+    by_class: dict[type, tuple[str, int, Callable[[Any], Any]]], by_tag: dict[str, Callable[[Any, int], Any]]
+) -> None: ...

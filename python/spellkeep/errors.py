@@ -3,7 +3,7 @@
 Every error carries ``code``, a slug that never changes its meaning (``key.too_long``), and ``detail``, a sentence
 that says what to do. Classes also inherit from the builtin that Python programmers already catch.
 
-    fix the call            InvalidKey  LimitExceeded  NotSerializable  KeyMissing
+    fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
@@ -22,6 +22,7 @@ __all__ = [
     "LimitExceeded",
     "NotSerializable",
     "Poisoned",
+    "SchemaMismatch",
     "StateError",
     "StorageFailed",
     "StoreLocked",
@@ -72,6 +73,17 @@ class LimitExceeded(StateError, ValueError):
 
 class NotSerializable(StateError, TypeError):
     """A value holds something that cannot be kept. Codes ``value.*``; ``path`` names the place (``$.a[3]``)."""
+
+    path: str | None = None
+
+
+class SchemaMismatch(StateError, TypeError):
+    """A stored value does not fit the classes or libraries of this process. Codes ``value.*``; ``path`` names the place.
+
+    ``value.missing_field value.unknown_field value.unknown_member value.newer_version value.payload``: the registered class
+    differs from the one that was kept; register it with a higher version and a decode function.
+    ``value.numpy_missing value.zone_missing``: install what the sentence says.
+    """
 
     path: str | None = None
 

@@ -9,6 +9,9 @@ pub const DEPTH_CEILING: u32 = 512;
 /// Ceiling for [`ValueLimits::value_bytes_max`]: a frame's length is a `u32`.
 pub const VALUE_BYTES_CEILING: usize = 1 << 30;
 
+/// Longest tag of a registered class, in UTF-8 bytes.
+pub const TAG_BYTES_MAX: usize = 256;
+
 /// What one value may be. Checked during the single walk; nothing is written when one is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueLimits {

@@ -1,1 +1,29 @@
-//! (room) value
+//! (room) value: how one value becomes bytes and back.
+//!
+//! [`Encoder`] is a sink for tokens that a caller pushes while it walks its own objects once; it enforces
+//! [`crate::limits::ValueLimits`] as it goes. [`Reader`] hands the tokens back, checked. [`measure`] and [`validate`] look at
+//! bytes without building anything. Every byte is described in docs/format.md, Values.
+
+mod array;
+mod check;
+mod encode;
+mod error;
+mod payload;
+mod read;
+pub mod tags;
+#[cfg(test)]
+mod tests;
+
+pub use array::{ArrayHeader, Dtype};
+pub use check::{Shape, measure, validate};
+pub use encode::{Encoder, ExtMark};
+pub use error::ValueError;
+pub use payload::{Clock, Date, Moment, Span, Zone, decimal_is_plain};
+pub use read::{Reader, Token};
+
+/// First byte of every value: the one byte that MessagePack never uses, so raw MessagePack is never taken for a value.
+pub const MARK: u8 = 0xC1;
+/// Second byte: the version of this format.
+pub const VERSION: u8 = 1;
+/// Data of arrays begins at a multiple of this, counted from the first byte of the value.
+pub const ALIGNMENT: usize = 16;

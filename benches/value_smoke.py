@@ -1,0 +1,77 @@
+"""Encode and decode three typical values, side by side with ormsgpack. Medians of interleaved rounds, in microseconds.
+
+    python benches/value_smoke.py [rounds]
+
+ormsgpack keeps neither tuples nor any other type exactly and checks no limits; it stands for what is possible.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import timeit
+from typing import Any
+
+import ormsgpack
+
+from spellkeep.value import decode, encode
+
+SMALL = {
+    "step": 12,
+    "agent": "scout",
+    "goal": "find the cheapest flight to Oslo",
+    "score": 0.87,
+    "done": False,
+    "retries": 3,
+    "next": None,
+    "tags": ["a", "b"],
+}
+MESSAGE = {
+    "id": "msg_01H9Z8Y7X6W5V4U3",
+    "role": "assistant",
+    "created_at": 1_734_567_890.123,
+    "model": "large-2",
+    "content": [
+        {"type": "text", "text": "I will look for flights on Friday and compare the prices of the three airlines. " * 6},
+        {
+            "type": "tool_use",
+            "id": "toolu_01A2B3C4",
+            "name": "search_flights",
+            "input": {"from": "BER", "to": "OSL", "date": "2025-03-14", "passengers": 1, "direct": True},
+        },
+    ],
+    "usage": {"input_tokens": 1532, "output_tokens": 211, "cached": 0},
+    "stop_reason": "tool_use",
+}
+NESTED = {
+    "messages": [dict(MESSAGE, id=f"msg_{index:08d}") for index in range(6)],
+    "plan": {f"step_{index}": {"state": "open", "cost": index * 1.5, "after": list(range(index))} for index in range(40)},
+    "notes": ["naïve café, résumé — déjà vu " * 2] * 10,
+}
+
+
+def measure(name: str, value: Any, rounds: int) -> None:
+    ours, theirs = encode(value), ormsgpack.packb(value)
+    if decode(ours) != value:
+        raise SystemExit(f"{name} does not round-trip")
+    calls = {
+        "encode": lambda: encode(value),
+        "ormsgpack.packb": lambda: ormsgpack.packb(value),
+        "decode": lambda: decode(ours),
+        "ormsgpack.unpackb": lambda: ormsgpack.unpackb(theirs),
+    }
+    number = max(20, 400_000 // len(ours))
+    times: dict[str, list[float]] = {label: [] for label in calls}
+    for _ in range(rounds):
+        for label, call in calls.items():
+            times[label].append(timeit.timeit(call, number=number) / number * 1e6)
+    us = {label: statistics.median(rows) for label, rows in times.items()}
+    print(f"{name}: {len(ours)} bytes (ormsgpack {len(theirs)})")
+    for mine, other in (("encode", "ormsgpack.packb"), ("decode", "ormsgpack.unpackb")):
+        print(f"  {mine}  {us[mine]:8.3f} us   {other:17} {us[other]:8.3f} us   ratio {us[mine] / us[other]:.2f}")
+
+
+if __name__ == "__main__":
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 41
+    for name, value in (("small dict", SMALL), ("agent message", MESSAGE), ("nested state", NESTED)):
+        measure(name, value, rounds)
