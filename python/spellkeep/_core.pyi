@@ -1,11 +1,29 @@
 """Types of the compiled core. Import from the public modules, never from here."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Self, final
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal, Self, TypeAlias, final
 
+from typing_extensions import disjoint_base
+
+from spellkeep.changes import StateClass
 from spellkeep.scope import ScopeKind
 
-__all__ = ["Limits", "StateScope", "Tagged", "value_decode", "value_encode", "value_use_registry"]
+__all__ = [
+    "Batch",
+    "Changes",
+    "EntryBuffer",
+    "Items",
+    "Limits",
+    "ScopeHandle",
+    "StateScope",
+    "Store",
+    "Tagged",
+    "value_decode",
+    "value_encode",
+    "value_use_registry",
+]
 
 # scope ------------------------------------------------------------
 
@@ -64,14 +82,15 @@ class StateScope:
 
 @final
 class Limits:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         depth_max: int | None = None,
         items_max: int | None = None,
         string_bytes_max: int | None = None,
         value_bytes_max: int | None = None,
-    ) -> None: ...
+    ) -> Self: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, int]]: ...
     @property
     def depth_max(self) -> int: ...
     @property
@@ -83,7 +102,7 @@ class Limits:
 
 @final
 class Tagged:
-    def __init__(self, tag: str, version: int, payload: Any) -> None: ...
+    def __new__(cls, tag: str, version: int, payload: Any) -> Self: ...
     @property
     def tag(self) -> str: ...
     @property
@@ -97,3 +116,187 @@ def value_decode(data: bytes) -> Any: ...
 def value_use_registry(
     by_class: dict[type, tuple[str, int, Callable[[Any], Any]]], by_tag: dict[str, Callable[[Any, int], Any]]
 ) -> None: ...
+
+# store ------------------------------------------------------------
+
+_Row: TypeAlias = tuple[int, int, Literal["set", "delete", "clear"], StateScope, str | None, bytes | None, int, bool]
+_Parts: TypeAlias = tuple[Any, int, int, int]
+
+@final
+class EntryBuffer:
+    """Keeps an entry alive for arrays that point into its value."""
+
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Items:
+    """Keys and values of a scope as they were when asked for."""
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]: ...
+    def __next__(self) -> tuple[str, Any]: ...
+    def __length_hint__(self) -> int: ...
+
+@final
+class Changes:
+    """A cursor over all committed changes."""
+
+    def next_rows(self, count: int) -> list[_Row]: ...
+
+@disjoint_base
+class Batch:
+    """Operations to commit as one."""
+
+    def __new__(cls, store: Store) -> Self: ...
+    def set(
+        self,
+        scope: StateScope,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        state_class: StateClass | None = None,
+    ) -> None:
+        """Add: store `value` under `key`. The value is encoded now; later changes to it do not count."""
+    def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> None:
+        """Add: remove `key`."""
+    def commit(self, *, acknowledge: bool = True) -> int:
+        """Commit; return the last version written, or 0 when there was nothing to write."""
+    @property
+    def versions(self) -> list[int] | None:
+        """The version of each call after the commit, in order: 0 for a delete of nothing; None before."""
+    def __len__(self) -> int: ...
+
+@disjoint_base
+class ScopeHandle:
+    """One scope of one store, found once."""
+
+    def __new__(cls, store: Store, scope: StateScope, state_class: StateClass | None = None) -> Self: ...
+    @property
+    def store(self) -> Any:
+        """The store that it belongs to."""
+    @property
+    def scope(self) -> StateScope:
+        """The scope."""
+    def set(self, key: str, value: Any, *, if_version: int | None = None, state_class: StateClass | None = None) -> int:
+        """Store `value` under `key`; return its version. See ``StateManager.set``."""
+    def set_unacknowledged(
+        self, key: str, value: Any, *, if_version: int | None = None, state_class: StateClass | None = None
+    ) -> int: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default`."""
+    def entry_parts(self, key: str) -> _Parts | None: ...
+    def delete(self, key: str, *, if_version: int | None = None) -> int:
+        """Remove `key`; return the tombstone's version, or 0 when there was nothing."""
+    def exists(self, key: str) -> bool:
+        """Whether there is a value under `key`."""
+    def list_keys(self, prefix: str = "") -> list[str]:
+        """The keys that start with `prefix`, in order."""
+    def iter_items(self, prefix: str = "") -> Items:
+        """Keys and values whose key starts with `prefix`, as they are now."""
+    def __getitem__(self, key: str, /) -> Any: ...
+    def __setitem__(self, key: str, value: Any, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+    def __len__(self) -> int: ...
+
+@disjoint_base
+class Store:
+    """An open store: the base of ``StateManager``."""
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str] | None,
+        *,
+        durability: str,
+        interval_ms: int,
+        limits: Limits | None,
+        ring_bytes: int,
+        segment_bytes: int,
+        mapped_ring: bool | None,
+    ) -> Self: ...
+    def set(
+        self,
+        scope: StateScope,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        state_class: StateClass | None = None,
+    ) -> int:
+        """Store `value` under `key`; return its version, the record's place in the order of all records.
+
+        Afterwards every reader sees it, and it survives what the durability of the store says.
+
+        Args:
+            if_version: write only if this is the live version; 0 = only if there is no value.
+            state_class: how the value is treated; `StateClass.STANDARD` unless given.
+        Raises:
+            Conflict (cas.version_mismatch): `if_version` is not the live version. Nothing was written.
+            InvalidKey (key.*); LimitExceeded, NotSerializable (value.*) with ``path``: the call needs fixing.
+            StorageFailed (storage.full): no room; free some space and try again. Nothing was written.
+            Poisoned (store.poisoned), Closed, Forked: the store takes no more writes.
+        Cost: one walk over the value; no wait unless the ring is full or the durability is ``"sync"``.
+        """
+    def set_unacknowledged(
+        self,
+        scope: StateScope,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        state_class: StateClass | None = None,
+    ) -> int: ...
+    def get(self, scope: StateScope, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default`. Each call builds a new object.
+
+        Raises: InvalidKey; Corrupted (value.malformed); Closed, Forked.
+        Cost: one hash lookup without a lock, and the decoding.
+        """
+    def entry_parts(self, scope: StateScope, key: str) -> _Parts | None: ...
+    def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int:
+        """Remove `key`; return the tombstone's version, or 0 when there was nothing and nothing was written.
+
+        Raises: as ``set``.
+        """
+    def delete_unacknowledged(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int: ...
+    def exists(self, scope: StateScope, key: str) -> bool:
+        """Whether there is a value under `key`."""
+    def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
+        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+    def items(self, scope: StateScope, prefix: str = "") -> Items:
+        """Keys and values of a scope as they are now, ordered by key; each value is decoded when it is reached."""
+    def clear(self, scope: StateScope, *, acknowledge: bool = True) -> tuple[int, int]: ...
+    def list_scopes(self) -> list[StateScope]:
+        """The scopes that hold a key, in order."""
+    def history_rows(self, scope: StateScope, key: str, limit: int) -> list[_Row]: ...
+    def changes_cursor(self, since: int) -> Changes: ...
+    def flush(self) -> int:
+        """Make everything written so far durable; return the last version that is.
+
+        Raises: Poisoned (store.poisoned) when it is not; Closed, Forked.
+        """
+    def request_sync(self) -> None: ...
+    def add_waker(self, fd: int) -> None: ...
+    def check_poison(self) -> None: ...
+    @property
+    def last_version(self) -> int:
+        """Last version given out; 0 when nothing was ever written."""
+    @property
+    def durable_version(self) -> int:
+        """Last version known durable."""
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that opened the store."""
+    @property
+    def durability(self) -> Literal["process", "interval", "sync"]:
+        """The durability word in force."""
+    def recovery_dict(self) -> dict[str, Any]: ...
+    def stats_dict(self) -> dict[str, Any]: ...
+    def close(self) -> None:
+        """Take no more calls, make everything durable, give the directory up. Closing twice is nothing.
+
+        Raises: Poisoned (store.poisoned) when something could not be made durable; the directory is given up anyway.
+        """

@@ -12,6 +12,11 @@ pub const VALUE_BYTES_CEILING: usize = 1 << 30;
 /// Longest tag of a registered class, in UTF-8 bytes.
 pub const TAG_BYTES_MAX: usize = 256;
 
+/// Most operations of one batch.
+pub const BATCH_OPS_MAX: usize = 100_000;
+/// Most frame bytes of one batch.
+pub const BATCH_BYTES_MAX: usize = 1 << 30;
+
 /// What one value may be. Checked during the single walk; nothing is written when one is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueLimits {

@@ -1,6 +1,7 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
 pub mod errors;
 pub mod scope;
+pub mod store;
 pub mod value;
 
 use pyo3::prelude::*;
@@ -9,6 +10,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::scope::StateScope;
+    #[pymodule_export]
+    use super::store::{Batch, Changes, EntryBuffer, Items, ScopeHandle, Store};
     #[pymodule_export]
     use crate::value::{Limits, Tagged, value_decode, value_encode, value_use_registry};
 }

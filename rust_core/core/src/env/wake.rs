@@ -1,20 +1,22 @@
-//! Wakes an event loop: one 8-byte write into a descriptor that the loop watches, once per group commit.
+//! Wakes an event loop: one byte into a socket that the loop watches, once per group commit.
 
 use std::os::fd::OwnedFd;
 
-/// The writing end of an eventfd, pipe or socket.
+use rustix::net::SendFlags;
+
+/// The writing end of a socket pair.
 #[derive(Debug)]
 pub struct Waker(OwnedFd);
 
 impl Waker {
-    /// Takes over a non-blocking descriptor.
+    /// Takes over a non-blocking socket.
     pub fn new(fd: OwnedFd) -> Self {
         Self(fd)
     }
 
-    /// Makes the descriptor readable. Returns false when the other end is gone; a full pipe is already readable.
+    /// Makes the other end readable. Returns false when it is gone; a full buffer is readable already.
     pub fn wake(&self) -> bool {
-        match rustix::io::write(&self.0, &1u64.to_ne_bytes()) {
+        match rustix::net::send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) => true,
             Err(e) => e == rustix::io::Errno::AGAIN,
         }

@@ -11,6 +11,7 @@ pub(super) struct Slot {
     waker: OnceLock<std::thread::Thread>,
     thread: Mutex<Option<Background>>,
     stop: AtomicBool,
+    sync_requested: AtomicBool,
 }
 
 impl Slot {
@@ -42,6 +43,12 @@ impl Wal {
         Ok(())
     }
 
+    /// Asks the thread for a sync as soon as it can; wakers tell when it is done.
+    pub fn request_sync(&self) {
+        self.background.sync_requested.store(true, Ordering::Release);
+        self.background.wake();
+    }
+
     /// Whether there is nothing to drain; then the next append wakes the thread.
     fn rest(&self) -> bool {
         let mut state = held(&self.append);
@@ -62,7 +69,8 @@ fn run(weak: &Weak<Wal>) {
             return;
         }
         let interval_ms = wal.options.interval_ms;
-        if wal.rest() {
+        let requested = wal.background.sync_requested.swap(false, Ordering::AcqRel);
+        if !requested && wal.rest() {
             drop(wal);
             park();
             due_ms = monotonic_ms() + interval_ms;
@@ -70,14 +78,14 @@ fn run(weak: &Weak<Wal>) {
         }
         let now_ms = monotonic_ms();
         let half_full = wal.ring.used() > wal.ring.capacity() / 2;
-        if now_ms < due_ms && !half_full {
+        if now_ms < due_ms && !half_full && !requested {
             drop(wal);
             park_ms(due_ms - now_ms);
             continue;
         }
         due_ms = now_ms + interval_ms;
         // An error has poisoned the log, which every later call reports; the thread has nobody to tell.
-        if wal.drain(wal.options.durability != Durability::Process).is_err() {
+        if wal.drain(requested || wal.options.durability != Durability::Process).is_err() {
             due_ms = now_ms + 1000;
         }
     }

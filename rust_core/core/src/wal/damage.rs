@@ -55,6 +55,9 @@ pub enum WalError {
         /// The owner's process id, when it is known.
         pid: Option<u32>,
     },
+    /// An option is out of range.
+    #[error("{0}")]
+    BadOption(String),
     /// The directory holds something that is not a store of this version.
     #[error("{0}")]
     NotAStore(String),
@@ -107,6 +110,7 @@ impl Coded for WalError {
             Self::Closed => "store.closed",
             Self::Forked => "store.forked",
             Self::Locked { .. } => "store.locked",
+            Self::BadOption(_) => "store.option",
             Self::NotAStore(_) => "log.not_a_store",
         }
     }

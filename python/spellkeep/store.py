@@ -1,0 +1,398 @@
+"""The store: scoped, versioned state that is there after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
+
+from spellkeep import _core
+from spellkeep._waiting import wait_durable
+from spellkeep.changes import Change, Changes, StateClass, change_from_row, time_from_us
+from spellkeep.errors import KeyMissing
+from spellkeep.handle import ScopeHandle
+from spellkeep.scope import StateScope
+from spellkeep.value import Limits
+
+__all__ = ["Batch", "Durability", "Entry", "Recovery", "StateManager", "Stats", "open"]
+
+Durability: TypeAlias = Literal["process", "interval", "sync"]
+"""When a write is acknowledged, and what it then survives. See `open`."""
+
+
+class Entry(NamedTuple):
+    """A stored value and what is known of it."""
+
+    value: Any
+    version: int
+    updated_at: datetime
+    state_class: StateClass
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the opening found.
+
+    Attributes:
+        clean: whether the last opener had closed the store.
+        record_count: records read back.
+        ring_record_count: of these, the ones that were only in the ring.
+        segment_count: segment files read.
+        last_version: last version found.
+        cut_bytes: bytes behind the last whole commit that were cut; never part of an acknowledged write.
+        cut_reason: why, when bytes were cut or versions lost; else None.
+        lost_count: versions known to have existed, never durable, and lost with the power.
+        duration_ms: how long the recovery took.
+    """
+
+    clean: bool
+    record_count: int
+    ring_record_count: int
+    segment_count: int
+    last_version: int
+    cut_bytes: int
+    cut_reason: str | None
+    lost_count: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of an open store. Bytes are of the log: ``log_bytes`` ever written, ``ring_used_bytes`` not yet freed."""
+
+    key_count: int
+    scope_count: int
+    last_version: int
+    durable_version: int
+    log_bytes: int
+    segment_count: int
+    ring_bytes: int
+    ring_used_bytes: int
+    sync_count: int
+    repair_count: int
+
+
+class Batch(_core.Batch):
+    """Operations that are committed as one: all or none, after a crash too.
+
+    As a context manager it commits at the end of the block and drops everything when the block raises. Of several
+    operations on one key the last one holds. Values are encoded when they are added.
+    """
+
+    def __new__(cls, store: StateManager) -> Self:
+        """A batch for `store`. Use ``state.batch()``."""
+        return super().__new__(cls, store)
+
+    def __init__(self, store: StateManager) -> None:
+        self._store = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.acommit()
+
+    async def acommit(self) -> int:
+        """As ``commit``, without blocking the event loop."""
+        version = self.commit(acknowledge=False)
+        if version:
+            await self._store._acknowledged(version)
+        return version
+
+    def __repr__(self) -> str:
+        done = "committed" if self.versions is not None else "open"
+        return f"<Batch of {len(self)} operations, {done}>"
+
+
+_open_stores: weakref.WeakSet[StateManager] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for store in list(_open_stores):
+        store.close()
+
+
+class StateManager(_core.Store):
+    """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
+
+    Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory
+    and never block for long, so the twins call them directly; only a wait for durability is awaited.
+    """
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "interval",
+        interval_ms: int = 20,
+        limits: Limits | None = None,
+        ring_bytes: int = 4 << 20,
+        segment_bytes: int = 64 << 20,
+        mapped_ring: bool | None = None,
+    ) -> Self:
+        """See `open`."""
+        self = super().__new__(
+            cls,
+            None if path == "memory:" else path,
+            durability=durability,
+            interval_ms=interval_ms,
+            limits=limits,
+            ring_bytes=ring_bytes,
+            segment_bytes=segment_bytes,
+            mapped_ring=mapped_ring,
+        )
+        self._path = os.fspath(path)
+        _open_stores.add(self)
+        return self
+
+    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+        pass
+
+    _path: str
+
+    @property
+    def path(self) -> str:
+        """The directory, or ``"memory:"``."""
+        return self._path
+
+    @property
+    def recovery(self) -> Recovery:
+        """What the opening found."""
+        return Recovery(**self.recovery_dict())
+
+    def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> ScopeHandle:
+        """A handle on one scope: a mutable mapping, and the fastest way to read and write.
+
+        Args:
+            state_class: class of what is written through it, unless a call says otherwise.
+        """
+        return ScopeHandle(self, scope, state_class)
+
+    def entry(self, scope: StateScope, key: str) -> Entry:
+        """The value under `key` with its version, time and class.
+
+        Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
+        """
+        return entry_from_parts(self.entry_parts(scope, key), key)
+
+    def clear_scope(self, scope: StateScope) -> int:
+        """Remove every key of a scope with one record; return how many there were.
+
+        Afterwards no reader sees any of them, and their histories show the clear.
+        """
+        return self.clear(scope)[0]
+
+    def batch(self) -> Batch:
+        """A batch: ``with state.batch() as b: b.set(...); b.delete(...)``. See `Batch`."""
+        return Batch(self)
+
+    def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
+        """The last changes of one key, newest first, deletes and clears among them.
+
+        Args:
+            limit: most changes, at least 0.
+        Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
+        Cost: one read of the log per change; no lock that writers use is held.
+        """
+        return [change_from_row(row) for row in self.history_rows(scope, key, limit)]
+
+    def changes(self, *, since: int = 0) -> Changes:
+        """All committed changes with a version above `since`, oldest first, of every scope.
+
+        Raises: Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
+        Cost: one sequential read of the log from the segment that holds `since`.
+        """
+        return Changes(self.changes_cursor(since))
+
+    def stats(self) -> Stats:
+        """Figures as of now. Cost: O(scopes)."""
+        return Stats(**self.stats_dict())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        if self.forked:
+            return f"<StateManager {self._path!r}, of the parent process>"
+        if self.closed:
+            return f"<StateManager {self._path!r}, closed>"
+        return f"<StateManager {self._path!r}, {self.durability}, version {self.last_version}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an open store cannot be pickled: open it again where it is needed")
+
+    # async twins
+
+    async def _acknowledged(self, version: int) -> int:
+        if self.durability == "sync":
+            await wait_durable(self, version)
+        return version
+
+    async def aset(
+        self,
+        scope: StateScope,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        state_class: StateClass | None = None,
+    ) -> int:
+        """As ``set``."""
+        return await self._acknowledged(
+            self.set_unacknowledged(scope, key, value, if_version=if_version, state_class=state_class)
+        )
+
+    async def aget(self, scope: StateScope, key: str, default: Any = None) -> Any:
+        """As ``get``."""
+        return self.get(scope, key, default)
+
+    async def aentry(self, scope: StateScope, key: str) -> Entry:
+        """As ``entry``."""
+        return self.entry(scope, key)
+
+    async def adelete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int:
+        """As ``delete``."""
+        version = self.delete_unacknowledged(scope, key, if_version=if_version)
+        return await self._acknowledged(version) if version else 0
+
+    async def aexists(self, scope: StateScope, key: str) -> bool:
+        """As ``exists``."""
+        return self.exists(scope, key)
+
+    async def alist_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
+        """As ``list_keys``."""
+        return self.list_keys(scope, prefix)
+
+    async def aitems(self, scope: StateScope, prefix: str = "") -> AsyncIterator[tuple[str, Any]]:
+        """As ``items``, for ``async for``."""
+        for item in self.items(scope, prefix):
+            yield item
+
+    async def aclear_scope(self, scope: StateScope) -> int:
+        """As ``clear_scope``."""
+        count, version = self.clear(scope, acknowledge=False)
+        if count:
+            await self._acknowledged(version)
+        return count
+
+    async def alist_scopes(self) -> list[StateScope]:
+        """As ``list_scopes``."""
+        return self.list_scopes()
+
+    def abatch(self) -> Batch:
+        """As ``batch``, for ``async with``."""
+        return self.batch()
+
+    async def ahistory(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
+        """As ``history``; the log is read in a thread."""
+        return await asyncio.to_thread(self.history, scope, key, limit=limit)
+
+    async def achanges(self, *, since: int = 0) -> AsyncIterator[Change]:
+        """As ``changes``, for ``async for``; the log is read in a thread."""
+        changes = self.changes(since=since)
+        while chunk := await asyncio.to_thread(_take, changes, 256):
+            for change in chunk:
+                yield change
+
+    async def aflush(self) -> int:
+        """As ``flush``, without blocking the event loop."""
+        await wait_durable(self, self.last_version)
+        return self.durable_version
+
+    async def astats(self) -> Stats:
+        """As ``stats``."""
+        return self.stats()
+
+    async def aclose(self) -> None:
+        """As ``close``, in a thread."""
+        await asyncio.to_thread(self.close)
+
+
+def _take(changes: Iterator[Change], count: int) -> list[Change]:
+    return [change for change, _ in zip(changes, range(count), strict=False)]
+
+
+def entry_from_parts(parts: _core._Parts | None, key: str) -> Entry:
+    """The entry that parts of the compiled core stand for."""
+    if parts is None:
+        raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
+    value, version, time_us, state_class = parts
+    return Entry(value, version, time_from_us(time_us), StateClass(state_class))
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    durability: Durability = "interval",
+    interval_ms: int = 20,
+    limits: Limits | None = None,
+    ring_bytes: int = 4 << 20,
+    segment_bytes: int = 64 << 20,
+    mapped_ring: bool | None = None,
+) -> StateManager:
+    """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
+
+    Afterwards this process is the directory's only writer, and everything that an earlier one was told was written is
+    there: see ``recovery`` of the result.
+
+    Args:
+        path: a directory, or a path where nothing is yet.
+        durability: when a write is acknowledged, and what it then survives.
+            ``"process"``: once it is in the ring. A kill of the process; of a power loss, what the kernel wrote back.
+            ``"interval"``: the same, and a sync every ``interval_ms``: of a power loss, all but the last interval.
+            ``"sync"``: after the sync that covers it. A power loss.
+            ``flush()`` makes everything written so far durable, whatever the word.
+        interval_ms: 1 to 60,000.
+        limits: what one value may be.
+        ring_bytes: size of the ring, 64 KiB to 1 GiB in steps of 4 KiB. Larger commits go straight to the log.
+        segment_bytes: a segment of the log is sealed once it is this long.
+        mapped_ring: whether to acknowledge from a mapped file. None asks the file system: where mappings cannot be
+            trusted (network and copy-on-write file systems) each write is one ``pwrite``.
+    Raises:
+        StoreLocked (store.locked): somebody else has the directory.
+        Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
+        StorageFailed (storage.full, storage.read_only, storage.not_a_directory, storage.io): the system refused.
+        LimitExceeded (store.option): an option is out of range.
+    Cost: one sequential read of the log, a few syncs.
+    """
+    return StateManager(
+        path,
+        durability=durability,
+        interval_ms=interval_ms,
+        limits=limits,
+        ring_bytes=ring_bytes,
+        segment_bytes=segment_bytes,
+        mapped_ring=mapped_ring,
+    )

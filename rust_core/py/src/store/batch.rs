@@ -1,0 +1,123 @@
+//! `Batch`: operations that are encoded as they are added and committed as one.
+
+use std::sync::Mutex;
+
+use pyo3::prelude::*;
+use spellkeep_core::limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX};
+use spellkeep_core::record::{Draft, Kind, StateClass};
+use spellkeep_core::store::{self, Op};
+use spellkeep_core::sync::Arc;
+
+use super::failure::to_py;
+use super::manager::Store;
+use super::write;
+use super::{Shared, state_class};
+use crate::errors::raise;
+use crate::scope::{StateScope, key_str};
+
+#[derive(Default)]
+struct Pending {
+    batch: store::Batch,
+    /// For each call, which operation of the batch it became.
+    calls: Vec<usize>,
+    versions: Option<Vec<u64>>,
+}
+
+/// Operations to commit as one.
+#[pyclass(frozen, subclass, module = "spellkeep._core")]
+pub struct Batch {
+    shared: Arc<Shared>,
+    pending: Mutex<Pending>,
+}
+
+impl Batch {
+    fn add(&self, py: Python<'_>, op: Op) -> PyResult<()> {
+        let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let refusal = if pending.versions.is_some() {
+            return Err(raise(py, "Closed", "batch.committed", "the batch is committed; begin another", None));
+        } else if pending.calls.len() >= BATCH_OPS_MAX {
+            Some(("batch.operations", format!("a batch takes {BATCH_OPS_MAX} operations; commit it and begin another")))
+        } else if pending.batch.bytes() + op.draft.frame_len() > BATCH_BYTES_MAX {
+            Some(("batch.bytes", format!("a batch takes {BATCH_BYTES_MAX} bytes; commit it and begin another")))
+        } else {
+            None
+        };
+        if let Some((code, detail)) = refusal {
+            return Err(raise(py, "LimitExceeded", code, &detail, None));
+        }
+        let index = pending.batch.push(op);
+        pending.calls.push(index);
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Batch {
+    #[new]
+    fn new(py: Python<'_>, store: &Bound<'_, Store>) -> PyResult<Self> {
+        let shared = Arc::clone(&store.get().shared);
+        shared.check().map_err(|e| to_py(py, e))?;
+        Ok(Self { shared, pending: Mutex::default() })
+    }
+
+    /// Add: store `value` under `key`. The value is encoded now; later changes to it do not count.
+    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    fn set(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let class = self::state_class(state_class, StateClass::Standard)?;
+        let map = self.shared.scope(scope.get().encoded());
+        let mut draft = Draft::default();
+        write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, class)?;
+        self.add(scope.py(), Op { map, draft, if_version })
+    }
+
+    /// Add: remove `key`.
+    #[pyo3(signature = (scope, key, *, if_version=None))]
+    fn delete(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<()> {
+        let map = self.shared.scope(scope.get().encoded());
+        let key = key_str(key)?.as_bytes();
+        let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
+        self.add(scope.py(), Op { map, draft, if_version })
+    }
+
+    /// Commit; return the last version written, or 0 when there was nothing to write.
+    #[pyo3(signature = (*, acknowledge=true))]
+    fn commit(&self, py: Python<'_>, acknowledge: bool) -> PyResult<u64> {
+        let mut taken = {
+            let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if pending.versions.is_some() {
+                return Err(raise(py, "Closed", "batch.committed", "the batch is committed; begin another", None));
+            }
+            // Until the commit is over, another thread's additions are refused and not lost.
+            std::mem::replace(&mut *pending, Pending { versions: Some(Vec::new()), ..Pending::default() })
+        };
+        let committed = if taken.calls.is_empty() {
+            self.shared.check().map(|()| Vec::new()).map_err(|e| to_py(py, e))
+        } else {
+            write::commit_batch(py, &self.shared, &mut taken.batch)
+        };
+        let result = committed.map(|versions| {
+            taken.versions = Some(taken.calls.iter().map(|index| versions[*index]).collect());
+            versions.into_iter().max().unwrap_or(0)
+        });
+        *self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = taken;
+        let last = result?;
+        if acknowledge && last > 0 { write::acknowledge(py, &self.shared, last) } else { Ok(last) }
+    }
+
+    /// The version of each call after the commit, in order: 0 for a delete of nothing; None before.
+    #[getter]
+    fn versions(&self) -> Option<Vec<u64>> {
+        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).versions.clone()
+    }
+
+    fn __len__(&self) -> usize {
+        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).calls.len()
+    }
+}

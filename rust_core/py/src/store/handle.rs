@@ -1,0 +1,141 @@
+//! `ScopeHandle`: one scope of one store, the fast path. The mapping methods that need no speed are in Python.
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use spellkeep_core::index::ScopeMap;
+use spellkeep_core::record::StateClass;
+use spellkeep_core::sync::Arc;
+
+use super::failure::missing;
+use super::manager::Store;
+use super::read::{self, Items, Parts};
+use super::write::{self, How};
+use super::{Shared, state_class};
+use crate::scope::{StateScope, key_str};
+
+/// One scope of one store, found once: reads and writes through it skip the scope table.
+#[pyclass(frozen, subclass, module = "spellkeep._core")]
+pub struct ScopeHandle {
+    shared: Arc<Shared>,
+    map: Arc<ScopeMap>,
+    class: StateClass,
+    store: Py<Store>,
+}
+
+#[pymethods]
+impl ScopeHandle {
+    #[new]
+    #[pyo3(signature = (store, scope, state_class=None))]
+    fn new(
+        py: Python<'_>,
+        store: Py<Store>,
+        scope: &Bound<'_, StateScope>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let shared = Arc::clone(&store.get().shared);
+        shared.check().map_err(|e| super::failure::to_py(py, e))?;
+        let map = shared.scope(scope.get().encoded());
+        Ok(Self { shared, map, class: super::state_class(state_class, StateClass::Standard)?, store })
+    }
+
+    /// The store that it belongs to.
+    #[getter]
+    fn store(&self, py: Python<'_>) -> Py<Store> {
+        self.store.clone_ref(py)
+    }
+
+    /// The scope.
+    #[getter]
+    fn scope(&self) -> StateScope {
+        StateScope::from_encoded(self.map.scope().into())
+    }
+
+    /// Store `value` under `key`; return its version. See ``StateManager.set``.
+    #[pyo3(signature = (key, value, *, if_version=None, state_class=None))]
+    fn set(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let class = self::state_class(state_class, self.class)?;
+        write::set(&self.shared, &self.map, key_str(key)?, value, How { if_version, class, acknowledge: true })
+    }
+
+    /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
+    #[pyo3(signature = (key, value, *, if_version=None, state_class=None))]
+    fn set_unacknowledged(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let class = self::state_class(state_class, self.class)?;
+        write::set(&self.shared, &self.map, key_str(key)?, value, How { if_version, class, acknowledge: false })
+    }
+
+    /// The value under `key`, or `default`.
+    #[pyo3(signature = (key, default=None))]
+    fn get<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let found = read::get(key.py(), &self.shared, &self.map, key_str(key)?)?;
+        Ok(found.or(default))
+    }
+
+    /// The parts of the entry under `key`, or None.
+    fn entry_parts<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Parts<'py>>> {
+        read::entry(key.py(), &self.shared, &self.map, key_str(key)?)
+    }
+
+    /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
+    #[pyo3(signature = (key, *, if_version=None))]
+    fn delete(&self, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<u64> {
+        let how = How { if_version, class: self.class, acknowledge: true };
+        write::delete(key.py(), &self.shared, &self.map, key_str(key)?, how)
+    }
+
+    /// Whether there is a value under `key`.
+    fn exists(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.shared.check().map_err(|e| super::failure::to_py(key.py(), e))?;
+        Ok(self.map.get(key_str(key)?.as_bytes(), |_| ()).is_some())
+    }
+
+    /// The keys that start with `prefix`, in order.
+    #[pyo3(signature = (prefix=""))]
+    fn list_keys<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyList>> {
+        read::keys(py, &self.shared, &self.map, prefix)
+    }
+
+    /// Keys and values whose key starts with `prefix`, as they are now.
+    #[pyo3(signature = (prefix=""))]
+    fn iter_items(&self, py: Python<'_>, prefix: &str) -> PyResult<Items> {
+        Ok(Items::new(read::entries(py, &self.shared, &self.map, prefix)?))
+    }
+
+    fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let name = key_str(key)?;
+        read::get(key.py(), &self.shared, &self.map, name)?.ok_or_else(|| missing(key.py(), name))
+    }
+
+    fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let how = How { if_version: None, class: self.class, acknowledge: true };
+        write::set(&self.shared, &self.map, key_str(key)?, value, how).map(drop)
+    }
+
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.delete(key, None)? == 0 {
+            return Err(missing(key.py(), key_str(key)?));
+        }
+        Ok(())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.shared.check().map_err(|e| super::failure::to_py(py, e))?;
+        Ok(self.map.live_count())
+    }
+}

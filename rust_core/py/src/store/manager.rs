@@ -1,0 +1,301 @@
+//! `Store`: the base of `StateManager`. One method per call of the engine; the comfortable forms are in Python.
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use spellkeep_core::env::Env;
+use spellkeep_core::env::wake::Waker;
+use spellkeep_core::index::ScopeMap;
+use spellkeep_core::record::StateClass;
+use spellkeep_core::store;
+use spellkeep_core::sync::Arc;
+use spellkeep_core::wal::{Durability, WalError, WalOptions};
+
+use super::changes::{Changes, Row, row};
+use super::failure::to_py;
+use super::read::{self, Items, Parts};
+use super::write::{self, How};
+use super::{Shared, state_class};
+use crate::scope::{StateScope, key_str};
+use crate::value::Limits;
+
+/// An open store.
+#[pyclass(frozen, subclass, module = "spellkeep._core")]
+pub struct Store {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Store {
+    fn map(&self, scope: &Bound<'_, StateScope>) -> Arc<ScopeMap> {
+        self.shared.scope(scope.get().encoded())
+    }
+
+    /// For reads: a scope that was never touched needs no map.
+    fn known(&self, scope: &Bound<'_, StateScope>) -> PyResult<Option<Arc<ScopeMap>>> {
+        self.shared.check().map_err(|e| to_py(scope.py(), e))?;
+        Ok(self.shared.find_scope(scope.get().encoded()))
+    }
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    #[pyo3(signature = (path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        durability: &str,
+        interval_ms: u64,
+        limits: Option<&Bound<'_, Limits>>,
+        ring_bytes: u64,
+        segment_bytes: u64,
+        mapped_ring: Option<bool>,
+    ) -> PyResult<Self> {
+        let durability = Durability::from_word(durability).ok_or_else(|| {
+            let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
+            to_py(py, WalError::BadOption(what).into())
+        })?;
+        let options = WalOptions { durability, interval_ms, ring_bytes, segment_bytes, mapped_ring };
+        let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
+        let opened = py.detach(|| {
+            let env = match &path {
+                Some(path) => Env::real(path).map_err(WalError::from)?,
+                None => Env::memory(),
+            };
+            store::Store::open(env, options)
+        });
+        let store = opened.map_err(|e| to_py(py, e))?;
+        Ok(Self { shared: Arc::new(Shared::new(store, limits)) })
+    }
+
+    /// Store `value`; return its version.
+    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    fn set(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: true };
+        write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
+    }
+
+    /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
+    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    fn set_unacknowledged(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+        state_class: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: false };
+        write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
+    }
+
+    /// The value under `key`, or `default`.
+    #[pyo3(signature = (scope, key, default=None))]
+    fn get<'py>(
+        &self,
+        scope: &Bound<'py, StateScope>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let key = key_str(key)?;
+        let Some(map) = self.known(scope)? else { return Ok(default) };
+        Ok(read::get(scope.py(), &self.shared, &map, key)?.or(default))
+    }
+
+    /// The parts of the entry under `key`, or None.
+    fn entry_parts<'py>(
+        &self,
+        scope: &Bound<'py, StateScope>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Parts<'py>>> {
+        let key = key_str(key)?;
+        let Some(map) = self.known(scope)? else { return Ok(None) };
+        read::entry(scope.py(), &self.shared, &map, key)
+    }
+
+    /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
+    #[pyo3(signature = (scope, key, *, if_version=None))]
+    fn delete(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<u64> {
+        let how = How { if_version, class: StateClass::Standard, acknowledge: true };
+        write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
+    }
+
+    /// As ``delete``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
+    #[pyo3(signature = (scope, key, *, if_version=None))]
+    fn delete_unacknowledged(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        if_version: Option<u64>,
+    ) -> PyResult<u64> {
+        let how = How { if_version, class: StateClass::Standard, acknowledge: false };
+        write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
+    }
+
+    /// Whether there is a value under `key`.
+    fn exists(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let key = key_str(key)?;
+        Ok(self.known(scope)?.is_some_and(|map| map.get(key.as_bytes(), |_| ()).is_some()))
+    }
+
+    /// The keys of a scope that start with `prefix`, in order.
+    #[pyo3(signature = (scope, prefix=""))]
+    fn list_keys<'py>(
+        &self,
+        py: Python<'py>,
+        scope: &Bound<'py, StateScope>,
+        prefix: &str,
+    ) -> PyResult<Bound<'py, PyList>> {
+        match self.known(scope)? {
+            Some(map) => read::keys(py, &self.shared, &map, prefix),
+            None => Ok(PyList::empty(py)),
+        }
+    }
+
+    /// Keys and values of a scope as they are now, ordered by key.
+    #[pyo3(signature = (scope, prefix=""))]
+    fn items(&self, py: Python<'_>, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Items> {
+        Ok(Items::new(match self.known(scope)? {
+            Some(map) => read::entries(py, &self.shared, &map, prefix)?,
+            None => Vec::new(),
+        }))
+    }
+
+    /// Remove every key of a scope; return (keys removed, version of the removal or 0).
+    #[pyo3(signature = (scope, *, acknowledge=true))]
+    fn clear(&self, scope: &Bound<'_, StateScope>, acknowledge: bool) -> PyResult<(usize, u64)> {
+        let removed = write::clear(scope.py(), &self.shared, &self.map(scope), acknowledge)?;
+        Ok((removed.count, removed.lsn))
+    }
+
+    /// The scopes that hold a key, in order.
+    fn list_scopes(&self, py: Python<'_>) -> PyResult<Vec<StateScope>> {
+        self.shared.check().map_err(|e| to_py(py, e))?;
+        Ok(self.shared.live_scopes().iter().map(|map| StateScope::from_encoded(map.scope().into())).collect())
+    }
+
+    /// The last `limit` changes of a key, newest first, as rows.
+    fn history_rows<'py>(
+        &self,
+        py: Python<'py>,
+        scope: &Bound<'py, StateScope>,
+        key: &Bound<'py, PyAny>,
+        limit: usize,
+    ) -> PyResult<Vec<Row<'py>>> {
+        let key = key_str(key)?;
+        let Some(map) = self.known(scope)? else { return Ok(Vec::new()) };
+        let changes = py.detach(|| self.shared.history(&map, key, limit)).map_err(|e| to_py(py, e))?;
+        changes.iter().map(|change| row(py, change)).collect()
+    }
+
+    /// A cursor over all changes with a version above `since`.
+    fn changes_cursor(&self, py: Python<'_>, since: u64) -> PyResult<Changes> {
+        self.shared.check().map_err(|e| to_py(py, e))?;
+        Ok(Changes::new(&self.shared, since))
+    }
+
+    /// Make everything written so far durable; return the last version that is.
+    fn flush(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.shared.wal().flush()).map_err(|e| to_py(py, e.into()))
+    }
+
+    /// Ask the background thread for a sync now, without waiting.
+    fn request_sync(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.check().map_err(|e| to_py(py, e))?;
+        self.shared.wal().request_sync();
+        Ok(())
+    }
+
+    /// Make the socket behind `fd` readable after each sync. The socket is duplicated.
+    fn add_waker(&self, fd: i32) -> PyResult<()> {
+        // SAFETY: the caller holds the descriptor open during the call.
+        let owned = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().map_err(PyOSError::new_err)?;
+        self.shared.wal().add_waker(Waker::new(owned));
+        Ok(())
+    }
+
+    /// Raise Poisoned when nothing more is acknowledged.
+    fn check_poison(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.wal().poisoned().map_or(Ok(()), |error| Err(to_py(py, error.into())))
+    }
+
+    /// Last version given out.
+    #[getter]
+    fn last_version(&self) -> u64 {
+        self.shared.wal().last_lsn()
+    }
+
+    /// Last version known durable.
+    #[getter]
+    fn durable_version(&self) -> u64 {
+        self.shared.wal().synced_lsn()
+    }
+
+    /// Whether `close` was called.
+    #[getter]
+    fn closed(&self) -> bool {
+        matches!(self.shared.check(), Err(store::StoreError::Wal(WalError::Closed)))
+    }
+
+    /// Whether this process is a fork of the one that opened the store.
+    #[getter]
+    fn forked(&self) -> bool {
+        self.shared.wal().is_forked()
+    }
+
+    /// The durability word in force.
+    #[getter]
+    fn durability(&self) -> &'static str {
+        self.shared.wal().options().durability.word()
+    }
+
+    /// What the opening found, as a dict.
+    fn recovery_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let found = self.shared.recovery();
+        let dict = PyDict::new(py);
+        dict.set_item("clean", found.clean)?;
+        dict.set_item("record_count", found.record_count)?;
+        dict.set_item("ring_record_count", found.ring_record_count)?;
+        dict.set_item("segment_count", found.segment_count)?;
+        dict.set_item("last_version", found.last_lsn)?;
+        dict.set_item("cut_bytes", found.cut_bytes)?;
+        dict.set_item("cut_reason", found.cut_reason)?;
+        dict.set_item("lost_count", found.lost_count)?;
+        dict.set_item("duration_ms", found.duration_ms)?;
+        Ok(dict)
+    }
+
+    /// Figures, as a dict.
+    fn stats_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.shared.check().map_err(|e| to_py(py, e))?;
+        let (wal, key_count, scope_count) = self.shared.stats();
+        let dict = PyDict::new(py);
+        dict.set_item("key_count", key_count)?;
+        dict.set_item("scope_count", scope_count)?;
+        dict.set_item("last_version", wal.last_lsn)?;
+        dict.set_item("durable_version", wal.synced_lsn)?;
+        dict.set_item("log_bytes", wal.stream_bytes)?;
+        dict.set_item("segment_count", wal.segment_count)?;
+        dict.set_item("ring_bytes", wal.ring_bytes)?;
+        dict.set_item("ring_used_bytes", wal.ring_used_bytes)?;
+        dict.set_item("sync_count", wal.sync_count)?;
+        dict.set_item("repair_count", wal.repair_count)?;
+        Ok(dict)
+    }
+
+    /// Make everything durable and give the directory up.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.shared.close()).map_err(|e| to_py(py, e))
+    }
+}

@@ -1,0 +1,78 @@
+//! The store binding: what `spellkeep.store` builds its face on.
+
+mod batch;
+mod changes;
+mod failure;
+mod handle;
+mod manager;
+mod read;
+mod write;
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+
+use pyo3::prelude::*;
+use spellkeep_core::limits::ValueLimits;
+use spellkeep_core::record::StateClass;
+use spellkeep_core::store;
+
+pub use batch::Batch;
+pub use changes::Changes;
+pub use handle::ScopeHandle;
+pub use manager::Store;
+pub use read::{EntryBuffer, Items};
+
+/// The engine's store and what the binding adds: limits per state class.
+pub struct Shared {
+    store: ManuallyDrop<store::Store>,
+    limits: ValueLimits,
+    trusted_limits: ValueLimits,
+}
+
+impl Shared {
+    fn new(store: store::Store, limits: ValueLimits) -> Self {
+        let trusted_limits = ValueLimits { items_max: u64::MAX, string_bytes_max: usize::MAX, ..limits };
+        Self { store: ManuallyDrop::new(store), limits, trusted_limits }
+    }
+
+    fn limits(&self, class: StateClass) -> &ValueLimits {
+        match class {
+            StateClass::Trusted => &self.trusted_limits,
+            StateClass::Standard => &self.limits,
+        }
+    }
+}
+
+impl Deref for Shared {
+    type Target = store::Store;
+
+    fn deref(&self) -> &store::Store {
+        &self.store
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.store.wal().is_forked() {
+            // The parent's threads, lock and mapping are not here: leave everything as it is, down to the memory.
+            return;
+        }
+        if let Err(error) = self.store.close() {
+            Python::attach(|py| failure::to_py(py, error).write_unraisable(py, None));
+        }
+        // SAFETY: dropped here and nowhere else.
+        unsafe { ManuallyDrop::drop(&mut self.store) };
+    }
+}
+
+/// The class that `spellkeep.StateClass` members stand for: their value is the number stored in frames.
+fn state_class(given: Option<&Bound<'_, PyAny>>, default: StateClass) -> PyResult<StateClass> {
+    let Some(given) = given.filter(|given| !given.is_none()) else {
+        return Ok(default);
+    };
+    let number = given.getattr("value").and_then(|value| value.extract::<u8>());
+    number
+        .ok()
+        .and_then(StateClass::from_byte)
+        .ok_or_else(|| pyo3::exceptions::PyTypeError::new_err(format!("state_class must be a StateClass, not {given}")))
+}

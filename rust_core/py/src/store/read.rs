@@ -1,0 +1,123 @@
+//! Reading: straight from the index, without a copy between the entry and the Python object.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyMemoryView, PySlice, PyString};
+use spellkeep_core::index::{Entry, ScopeMap};
+use spellkeep_core::sync::{AtomicUsize, Ordering};
+use std::ffi::{c_int, c_void};
+
+use super::Shared;
+use super::failure::to_py;
+use crate::value::{BufferOwner, decode};
+
+/// Keeps an entry alive for arrays that point into its value, also after the key was overwritten.
+#[pyclass(frozen, module = "spellkeep._core")]
+pub struct EntryBuffer(Entry);
+
+#[pymethods]
+impl EntryBuffer {
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let value = slf.get().0.value();
+        let (data, len) = (value.as_ptr().cast::<c_void>().cast_mut(), value.len() as ffi::Py_ssize_t);
+        // SAFETY: the interpreter hands in a view to fill; the value lives as long as `slf`, which the view holds.
+        match unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), data, len, 1, flags) } {
+            0 => Ok(()),
+            _ => Err(PyErr::fetch(slf.py())),
+        }
+    }
+}
+
+struct Owner<'a>(&'a Entry);
+
+impl BufferOwner for Owner<'_> {
+    fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
+        let whole = PyMemoryView::from(Bound::new(py, EntryBuffer(self.0.clone()))?.as_any())?;
+        whole.get_item(PySlice::new(py, offset as isize, (offset + len) as isize, 1))
+    }
+}
+
+/// The value of an entry. It may call registered decode functions.
+#[inline]
+pub fn value_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAny>> {
+    decode(py, entry.value(), Some(&Owner(entry)))
+}
+
+/// The value under a key, or None when there is none.
+#[inline]
+pub fn get<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    shared.check().map_err(|e| to_py(py, e))?;
+    map.get(key.as_bytes(), |entry| value_of(py, entry)).transpose()
+}
+
+/// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch, number of the class.
+pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, u8);
+
+/// The parts of a live entry.
+pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
+    shared.check().map_err(|e| to_py(py, e))?;
+    let parts = map.get(key.as_bytes(), |entry| {
+        let meta = *entry.meta();
+        Ok((value_of(py, entry)?, meta.lsn, meta.time_us, meta.class as u8))
+    });
+    parts.transpose()
+}
+
+/// Scopes from this size on are listed without holding up other threads.
+const LIST_DETACHED_FROM: usize = 4096;
+
+/// The live entries of a scope whose key starts with `prefix`, ordered by key.
+pub fn entries(py: Python<'_>, shared: &Shared, map: &ScopeMap, prefix: &str) -> PyResult<Vec<Entry>> {
+    shared.check().map_err(|e| to_py(py, e))?;
+    Ok(if map.live_count() < LIST_DETACHED_FROM {
+        map.list(prefix.as_bytes())
+    } else {
+        py.detach(|| map.list(prefix.as_bytes()))
+    })
+}
+
+/// A stored key as a `str`.
+pub fn key_object<'py>(py: Python<'py>, key: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    PyString::from_bytes(py, key)
+}
+
+/// The keys of [`entries`].
+pub fn keys<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, prefix: &str) -> PyResult<Bound<'py, PyList>> {
+    let keys = PyList::empty(py);
+    for entry in entries(py, shared, map, prefix)? {
+        keys.append(key_object(py, entry.key())?)?;
+    }
+    Ok(keys)
+}
+
+/// Keys and values of a scope as they were when asked for, ordered by key; values are decoded one at a time.
+#[pyclass(frozen, module = "spellkeep._core")]
+pub struct Items {
+    entries: Vec<Entry>,
+    at: AtomicUsize,
+}
+
+impl Items {
+    /// Over these entries.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        Self { entries, at: AtomicUsize::new(0) }
+    }
+}
+
+#[pymethods]
+impl Items {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
+        let Some(entry) = self.entries.get(self.at.fetch_add(1, Ordering::Relaxed)) else {
+            return Ok(None);
+        };
+        Ok(Some((key_object(py, entry.key())?, value_of(py, entry)?)))
+    }
+
+    fn __length_hint__(&self) -> usize {
+        self.entries.len().saturating_sub(self.at.load(Ordering::Relaxed))
+    }
+}

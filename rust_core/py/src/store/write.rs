@@ -1,0 +1,188 @@
+//! Writing: one walk into a draft, one try under the append lock, and a wait without the interpreter only if needed.
+
+use std::cell::Cell;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use spellkeep_core::index::ScopeMap;
+use spellkeep_core::record::{Draft, Kind, StateClass};
+use spellkeep_core::store::{Batch, Op, Removed, StoreError};
+use spellkeep_core::sync::Arc;
+
+use super::Shared;
+use super::failure::to_py;
+use super::read::value_of;
+use crate::errors::raise;
+use crate::value::encode_into;
+
+/// Drafts that grew beyond this are not kept for the next write.
+const DRAFT_KEEP_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// Taken while in use, so a write from inside an encode function finds it empty and makes its own.
+    static DRAFT: Cell<Option<Draft>> = const { Cell::new(None) };
+}
+
+/// What a write is asked to do besides the value.
+#[derive(Clone, Copy)]
+pub struct How {
+    pub if_version: Option<u64>,
+    pub class: StateClass,
+    /// Whether to wait for the acknowledgement that the durability asks for.
+    pub acknowledge: bool,
+}
+
+/// Encodes `value` into `draft`.
+#[inline]
+pub fn draft_value(
+    shared: &Shared,
+    draft: &mut Draft,
+    map: &ScopeMap,
+    key: &str,
+    value: &Bound<'_, PyAny>,
+    class: StateClass,
+) -> PyResult<()> {
+    draft.begin(Kind::Set, class, map.scope());
+    encode_into(value.py(), value, shared.limits(class), draft.value_buf())?;
+    draft.end(key.as_bytes());
+    Ok(())
+}
+
+/// Stores a value; returns its version.
+#[inline]
+pub fn set(shared: &Shared, map: &Arc<ScopeMap>, key: &str, value: &Bound<'_, PyAny>, how: How) -> PyResult<u64> {
+    let py = value.py();
+    let mut draft = DRAFT.take().unwrap_or_default();
+    let done = draft_value(shared, &mut draft, map, key, value, how.class)
+        .and_then(|()| commit(py, shared, map, &mut draft, how.if_version));
+    draft.shrink(DRAFT_KEEP_BYTES);
+    DRAFT.set(Some(draft));
+    let lsn = done?;
+    if how.acknowledge { acknowledge(py, shared, lsn) } else { Ok(lsn) }
+}
+
+#[inline]
+fn commit(
+    py: Python<'_>,
+    shared: &Shared,
+    map: &Arc<ScopeMap>,
+    draft: &mut Draft,
+    if_version: Option<u64>,
+) -> PyResult<u64> {
+    match shared.try_set(map, draft, if_version) {
+        Ok(lsn) => Ok(lsn),
+        Err(StoreError::TooBig) => {
+            let mut batch = Batch::default();
+            batch.push(Op { map: Arc::clone(map), draft: std::mem::take(draft), if_version });
+            Ok(commit_batch(py, shared, &mut batch)?[0])
+        }
+        Err(error) => {
+            let bytes = draft.frame_len();
+            wait_and_retry(py, shared, bytes, error, map, draft.key().to_vec(), || {
+                shared.try_set(map, draft, if_version)
+            })
+        }
+    }
+}
+
+/// After a first refusal: waits for room without the interpreter and tries again, until it is no longer `Busy`.
+#[cold]
+fn wait_and_retry<R>(
+    py: Python<'_>,
+    shared: &Shared,
+    bytes: usize,
+    mut error: StoreError,
+    map: &ScopeMap,
+    key: Vec<u8>,
+    mut retry: impl FnMut() -> Result<R, StoreError>,
+) -> PyResult<R> {
+    while matches!(error, StoreError::Busy) {
+        py.detach(|| shared.make_room(bytes)).map_err(|e| to_py(py, e))?;
+        py.check_signals()?;
+        match retry() {
+            Ok(done) => return Ok(done),
+            Err(again) => error = again,
+        }
+    }
+    Err(refused(py, error, map, &key))
+}
+
+/// Waits for what the durability asks for. Afterwards the write may be called acknowledged.
+#[inline]
+pub fn acknowledge(py: Python<'_>, shared: &Shared, lsn: u64) -> PyResult<u64> {
+    if !shared.wal().acknowledges_at_once() {
+        py.detach(|| shared.wal().acknowledge(lsn)).map_err(|e| to_py(py, e.into()))?;
+    }
+    Ok(lsn)
+}
+
+/// Commits a batch; returns a version per operation.
+pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyResult<Vec<u64>> {
+    let tried = match shared.try_batch(batch) {
+        Err(StoreError::Busy | StoreError::TooBig) => py.detach(|| shared.batch(batch)),
+        done => done,
+    };
+    tried.map_err(|error| match &error {
+        StoreError::Conflict { index, .. } => {
+            let op = &batch.ops()[*index];
+            refused(py, error, &op.map, op.draft.key())
+        }
+        _ => to_py(py, error),
+    })
+}
+
+/// Removes a key; returns the tombstone's version, or 0 when there was nothing.
+pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: How) -> PyResult<u64> {
+    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, how.if_version))?;
+    if how.acknowledge && removed.count > 0 {
+        acknowledge(py, shared, removed.lsn)?;
+    }
+    Ok(removed.lsn)
+}
+
+/// Removes every key of a scope.
+pub fn clear(py: Python<'_>, shared: &Shared, map: &ScopeMap, acknowledged: bool) -> PyResult<Removed> {
+    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map)))?;
+    if acknowledged && removed.count > 0 {
+        acknowledge(py, shared, removed.lsn)?;
+    }
+    Ok(removed)
+}
+
+fn removal(
+    py: Python<'_>,
+    shared: &Shared,
+    map: &ScopeMap,
+    key: &str,
+    mut attempt: impl FnMut() -> Result<Removed, StoreError>,
+) -> PyResult<Removed> {
+    match attempt() {
+        Ok(removed) => Ok(removed),
+        // A tombstone is a frame without a value: this is more than any of them takes.
+        Err(error) => wait_and_retry(py, shared, 4096, error, map, key.as_bytes().to_vec(), attempt),
+    }
+}
+
+/// The Python error for a refused write; a conflict shows what is stored now.
+#[cold]
+fn refused(py: Python<'_>, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyErr {
+    let StoreError::Conflict { expected, current, .. } = error else {
+        return to_py(py, error);
+    };
+    let name = String::from_utf8_lossy(key);
+    let detail = match (expected, current) {
+        (0, _) => format!("{name:?} exists at version {current}, expected nothing: read it again, then decide"),
+        (_, 0) => format!("{name:?} is gone, expected version {expected}: read it again, then decide"),
+        _ => format!("{name:?} is at version {current}, expected {expected}: read it again, then try again"),
+    };
+    let build = || -> PyResult<PyErr> {
+        let fields = PyDict::new(py);
+        fields.set_item("expected_version", expected)?;
+        fields.set_item("current_version", current)?;
+        // The value as of now, which may have moved on since the check.
+        let value = map.get(key, |entry| value_of(py, entry)).transpose()?;
+        fields.set_item("current", value)?;
+        Ok(raise(py, "Conflict", "cas.version_mismatch", &detail, Some(fields)))
+    };
+    build().unwrap_or_else(|failure| failure)
+}
