@@ -11,10 +11,10 @@ with sk.open("./state") as state:
 from importlib.metadata import version as _version
 
 from spellkeep import errors
-from spellkeep.changes import Change, StateClass
+from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
-from spellkeep.store import Batch, Entry, Recovery, StateManager, Stats, open
+from spellkeep.store import Batch, Recovery, StateManager, Stats, open
 from spellkeep.value import Limits, Tagged, register
 
 __version__ = _version("spellkeep")

@@ -25,13 +25,13 @@ class _Waiter:
         self._socket, writing = socket.socketpair()
         with writing:
             self._socket.setblocking(False)
-            store.add_waker(writing.fileno())
+            store._add_waker(writing.fileno())
         loop.add_reader(self._socket.fileno(), self._on_wake)
 
     async def wait(self, store: _core.Store, version: int) -> None:
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._pending, (version, next(self._order), future))
-        store.request_sync()
+        store._request_sync()
         self._settle(store)
         await future
 
@@ -49,7 +49,7 @@ class _Waiter:
             if not future.done():
                 future.set_result(None)
         try:
-            store.check_poison()
+            store._check_poison()
         except Exception as poisoned:
             for _, _, future in self._pending:
                 if not future.done():

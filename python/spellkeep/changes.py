@@ -1,4 +1,4 @@
-"""What was committed: one change at a time, of one key or of everything, from the log itself."""
+"""What is stored under a key, and what was committed: entries and changes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from spellkeep import _core
+from spellkeep.errors import KeyMissing
 from spellkeep.scope import StateScope
 
-__all__ = ["Change", "Changes", "Operation", "StateClass"]
+__all__ = ["Change", "Changes", "Entry", "Operation", "StateClass"]
 
 Operation: TypeAlias = Literal["set", "delete", "clear"]
 """What a change did."""
@@ -32,6 +33,30 @@ class StateClass(enum.Enum):
 def time_from_us(time_us: int) -> datetime:
     """The moment that lies `time_us` microseconds after the Unix epoch, in UTC."""
     return _EPOCH + timedelta(microseconds=time_us)
+
+
+class Entry(NamedTuple):
+    """A stored value and what is known of it.
+
+    Attributes:
+        value: the value.
+        version: what ``if_version`` compares with.
+        updated_at: when it was written, in UTC, by the clock of the writer's machine.
+        state_class: how it is treated.
+    """
+
+    value: Any
+    version: int
+    updated_at: datetime
+    state_class: StateClass
+
+
+def entry_from_parts(parts: _core._Parts | None, key: str) -> Entry:
+    """The entry that parts of the compiled core stand for. Raises: KeyMissing (key.missing) for None."""
+    if parts is None:
+        raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
+    value, version, time_us, state_class = parts
+    return Entry(value, version, time_from_us(time_us), StateClass(state_class))
 
 
 @dataclass(frozen=True, slots=True)

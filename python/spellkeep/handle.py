@@ -6,11 +6,11 @@ from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import _core
+from spellkeep.changes import Change, Entry, entry_from_parts
 from spellkeep.errors import Conflict, KeyMissing
 
 if TYPE_CHECKING:
-    from spellkeep.changes import Change
-    from spellkeep.store import Entry, StateManager
+    from spellkeep.store import StateManager
 
 __all__ = ["ScopeHandle"]
 
@@ -32,9 +32,7 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
 
         Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
         """
-        from spellkeep.store import entry_from_parts
-
-        return entry_from_parts(self.entry_parts(key), key)
+        return entry_from_parts(self._entry_parts(key), key)
 
     def history(self, key: str, *, limit: int = 100) -> list[Change]:
         """The last changes of one key, newest first. See ``StateManager.history``."""
@@ -53,7 +51,7 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
     def pop(self, key: str, default: Any = _MISSING) -> Any:
         """Remove `key` and return its value, or `default`. Two callers never get the same value."""
         while True:
-            parts = self.entry_parts(key)
+            parts = self._entry_parts(key)
             if parts is None:
                 if default is _MISSING:
                     raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
@@ -110,7 +108,7 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
 
     async def aset(self, key: str, value: Any, *, if_version: int | None = None) -> int:
         """As ``set``, without blocking the event loop."""
-        return await self.store._acknowledged(self.set_unacknowledged(key, value, if_version=if_version))
+        return await self.store._acknowledged(self._set_unacknowledged(key, value, if_version=if_version))
 
     async def aget(self, key: str, default: Any = None) -> Any:
         """As ``get``."""

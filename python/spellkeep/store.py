@@ -8,31 +8,20 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from spellkeep import _core
 from spellkeep._waiting import wait_durable
-from spellkeep.changes import Change, Changes, StateClass, change_from_row, time_from_us
-from spellkeep.errors import KeyMissing
+from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
 
-__all__ = ["Batch", "Durability", "Entry", "Recovery", "StateManager", "Stats", "open"]
+__all__ = ["Batch", "Durability", "Recovery", "StateManager", "Stats", "open"]
 
 Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
-
-
-class Entry(NamedTuple):
-    """A stored value and what is known of it."""
-
-    value: Any
-    version: int
-    updated_at: datetime
-    state_class: StateClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +166,7 @@ class StateManager(_core.Store):
     @property
     def recovery(self) -> Recovery:
         """What the opening found."""
-        return Recovery(**self.recovery_dict())
+        return Recovery(**self._recovery_dict())
 
     def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> ScopeHandle:
         """A handle on one scope: a mutable mapping, and the fastest way to read and write.
@@ -192,14 +181,14 @@ class StateManager(_core.Store):
 
         Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
         """
-        return entry_from_parts(self.entry_parts(scope, key), key)
+        return entry_from_parts(self._entry_parts(scope, key), key)
 
     def clear_scope(self, scope: StateScope) -> int:
         """Remove every key of a scope with one record; return how many there were.
 
         Afterwards no reader sees any of them, and their histories show the clear.
         """
-        return self.clear(scope)[0]
+        return self._clear(scope)[0]
 
     def batch(self) -> Batch:
         """A batch: ``with state.batch() as b: b.set(...); b.delete(...)``. See `Batch`."""
@@ -213,7 +202,7 @@ class StateManager(_core.Store):
         Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
         Cost: one read of the log per change; no lock that writers use is held.
         """
-        return [change_from_row(row) for row in self.history_rows(scope, key, limit)]
+        return [change_from_row(row) for row in self._history_rows(scope, key, limit)]
 
     def changes(self, *, since: int = 0) -> Changes:
         """All committed changes with a version above `since`, oldest first, of every scope.
@@ -221,11 +210,11 @@ class StateManager(_core.Store):
         Raises: Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.
         """
-        return Changes(self.changes_cursor(since))
+        return Changes(self._changes_cursor(since))
 
     def stats(self) -> Stats:
         """Figures as of now. Cost: O(scopes)."""
-        return Stats(**self.stats_dict())
+        return Stats(**self._stats_dict())
 
     def __enter__(self) -> Self:
         return self
@@ -271,7 +260,7 @@ class StateManager(_core.Store):
     ) -> int:
         """As ``set``."""
         return await self._acknowledged(
-            self.set_unacknowledged(scope, key, value, if_version=if_version, state_class=state_class)
+            self._set_unacknowledged(scope, key, value, if_version=if_version, state_class=state_class)
         )
 
     async def aget(self, scope: StateScope, key: str, default: Any = None) -> Any:
@@ -284,7 +273,7 @@ class StateManager(_core.Store):
 
     async def adelete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int:
         """As ``delete``."""
-        version = self.delete_unacknowledged(scope, key, if_version=if_version)
+        version = self._delete_unacknowledged(scope, key, if_version=if_version)
         return await self._acknowledged(version) if version else 0
 
     async def aexists(self, scope: StateScope, key: str) -> bool:
@@ -302,7 +291,7 @@ class StateManager(_core.Store):
 
     async def aclear_scope(self, scope: StateScope) -> int:
         """As ``clear_scope``."""
-        count, version = self.clear(scope, acknowledge=False)
+        count, version = self._clear(scope, acknowledge=False)
         if count:
             await self._acknowledged(version)
         return count
@@ -342,14 +331,6 @@ class StateManager(_core.Store):
 
 def _take(changes: Iterator[Change], count: int) -> list[Change]:
     return [change for change, _ in zip(changes, range(count), strict=False)]
-
-
-def entry_from_parts(parts: _core._Parts | None, key: str) -> Entry:
-    """The entry that parts of the compiled core stand for."""
-    if parts is None:
-        raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
-    value, version, time_us, state_class = parts
-    return Entry(value, version, time_from_us(time_us), StateClass(state_class))
 
 
 def open(

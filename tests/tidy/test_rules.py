@@ -95,7 +95,10 @@ def undocumented(names: dict[str, object]) -> list[str]:
     found = [name for name, value in names.items() if callable(value) and not inspect.getdoc(value)]
     for name, value in names.items():
         if inspect.isclass(value):
-            members = {key: member for key, member in vars(value).items() if not key.startswith("_")}
+            # Fields of dataclasses and named tuples are described in the docstring of the class.
+            fields = {*getattr(value, "__dataclass_fields__", ()), *getattr(value, "_fields", ())}
+            public = (item for item in vars(value).items() if not item[0].startswith("_") and item[0] not in fields)
+            members = dict(public)
             described = {k: m for k, m in members.items() if callable(m) or hasattr(m, "__get__")}
             found += [f"{name}.{key}" for key, member in described.items() if not inspect.getdoc(member)]
     return found

@@ -2,3 +2,14 @@
 
 pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Weak};
+
+/// Proof that the caller holds the append lock: there is one per store, inside that lock.
+#[derive(Debug)]
+pub struct WriteToken(());
+
+impl WriteToken {
+    /// For the owner of the lock, once.
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}

@@ -15,6 +15,11 @@ pub fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// The number of this process.
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     for slot in &LOCK_FDS {

@@ -6,6 +6,8 @@ use std::io;
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::sync::Arc;
+
 /// A fixed range of memory that only its owner reads and writes.
 ///
 /// # Safety
@@ -47,6 +49,17 @@ unsafe impl Region for MappedRegion {
     }
     fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+// SAFETY: forwards to a region that the `Arc` keeps in place.
+#[allow(unsafe_code)]
+unsafe impl<R: Region + ?Sized> Region for Arc<R> {
+    fn base(&self) -> *mut u8 {
+        (**self).base()
+    }
+    fn len(&self) -> usize {
+        (**self).len()
     }
 }
 

@@ -24,19 +24,6 @@ struct MemFile {
     region: Mutex<Option<Arc<HeapRegion>>>,
 }
 
-struct SharedRegion(Arc<HeapRegion>);
-
-// SAFETY: forwards to a heap region that the `Arc` keeps in place.
-#[allow(unsafe_code)]
-unsafe impl Region for SharedRegion {
-    fn base(&self) -> *mut u8 {
-        self.0.base()
-    }
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
 struct Unlock(Arc<AtomicBool>);
 
 impl Drop for Unlock {
@@ -129,7 +116,7 @@ impl Disk for MemDisk {
         let file = self.find("map", name)?;
         let mut region = held(&file.region);
         let shared = region.get_or_insert_with(|| Arc::new(HeapRegion::from_bytes(&held(&file.bytes), len_bytes)));
-        Ok(Box::new(SharedRegion(Arc::clone(shared))))
+        Ok(Box::new(Arc::clone(shared)))
     }
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         Ok(true)

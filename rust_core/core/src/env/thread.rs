@@ -18,14 +18,24 @@ impl Background {
     }
 
     /// A handle that wakes the thread from [`park`] or [`park_ms`]; a wake before the park is not lost.
-    pub fn waker(&self) -> Thread {
-        self.handle.thread().clone()
+    pub fn alarm(&self) -> Alarm {
+        Alarm(self.handle.thread().clone())
     }
 
     /// Waits until the body has returned. A panic of the body is reported as `false`.
     pub fn join(self) -> bool {
         self.handle.thread().unpark();
         self.handle.join().is_ok()
+    }
+}
+
+/// Wakes a background thread.
+pub struct Alarm(Thread);
+
+impl Alarm {
+    /// Ends the thread's sleep, or its next one.
+    pub fn ring(&self) {
+        self.0.unpark();
     }
 }
 

@@ -3,10 +3,10 @@
 use seize::Collector;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::WriteToken;
 use super::entry::{Entry, Meta};
 use super::table::Table;
 use crate::record::{Kind, Lsn, Pos};
+use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
 
 /// All scopes of a store.

@@ -12,8 +12,8 @@ use std::mem::ManuallyDrop;
 use seize::{Collector, Guard};
 use triomphe::ThinArc;
 
-use super::WriteToken;
 use super::entry::Entry;
+use crate::sync::WriteToken;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 type Cell = AtomicPtr<c_void>;

@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::le::{u16_at, u32_at, u64_at};
 use super::{Kind, Lsn, Pos, StateClass};
 
 /// Bytes before the scope.
@@ -54,18 +55,6 @@ pub struct Frame<'a> {
     scope_end: usize,
     value_end: usize,
     key_end: usize,
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 /// The header's checksum: over bytes 8..56, seeded with the length so that it covers that too, and with the store's

@@ -4,6 +4,7 @@
 
 mod draft;
 mod frame;
+pub mod le;
 
 pub use draft::{Draft, Seal};
 pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};

@@ -6,8 +6,9 @@ mod history;
 
 use crate::env::Env;
 use crate::error::Coded;
-use crate::index::{Entry, Index, Located, Meta, ScopeMap, WriteToken};
+use crate::index::{Entry, Index, Located, Meta, ScopeMap};
 use crate::record::{Frame, Kind, Lsn, Pos};
+use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::wal::{RecoveryReport, Refused, Wal, WalError, WalOptions, WalStats};
 

@@ -2,8 +2,8 @@
 
 use super::ring::RingWriter;
 use super::{Durability, Wal, WalError, held};
-use crate::index::WriteToken;
 use crate::record::{Draft, FLAG_BATCH, Lsn, Pos, Seal};
+use crate::sync::WriteToken;
 use crate::sync::{MutexGuard, Ordering};
 
 /// Whether appends are taken.

@@ -2,13 +2,13 @@
 
 use super::append::Status;
 use super::{Durability, Wal, held};
-use crate::env::thread::{Background, monotonic_ms, park, park_ms};
+use crate::env::thread::{Alarm, Background, monotonic_ms, park, park_ms};
 use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, Weak};
 
 /// The thread of a log, once started.
 #[derive(Default)]
 pub(super) struct Slot {
-    waker: OnceLock<std::thread::Thread>,
+    alarm: OnceLock<Alarm>,
     thread: Mutex<Option<Background>>,
     stop: AtomicBool,
     sync_requested: AtomicBool,
@@ -16,8 +16,8 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn wake(&self) {
-        if let Some(thread) = self.waker.get() {
-            thread.unpark();
+        if let Some(alarm) = self.alarm.get() {
+            alarm.ring();
         }
     }
 
@@ -38,7 +38,7 @@ impl Wal {
         let weak = Arc::downgrade(self);
         let thread = Background::start("spellkeep-drain", move || run(&weak))?;
         // Nobody else sets it: the log is opened once.
-        self.background.waker.get_or_init(|| thread.waker());
+        self.background.alarm.get_or_init(|| thread.alarm());
         *held(&self.background.thread) = Some(thread);
         Ok(())
     }

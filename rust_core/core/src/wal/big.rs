@@ -3,8 +3,8 @@
 use super::append::Status;
 use super::drain::{Drain, Head};
 use super::{Durability, Wal, WalError, held};
-use crate::index::WriteToken;
 use crate::record::{Draft, FLAG_BATCH, FLAG_BATCH_LAST, Lsn, Pos, Seal};
+use crate::sync::WriteToken;
 use crate::sync::{MutexGuard, Ordering};
 
 /// The gate: while it lives no other commit is taken, and versions stand still.

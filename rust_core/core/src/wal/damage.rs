@@ -1,6 +1,6 @@
 //! What goes wrong in the log, and what a caller can do about it.
 
-use crate::env::{IoError, LockFailed};
+use crate::env::{IoError, LockFailed, fork};
 use crate::error::Coded;
 use crate::record::Lsn;
 use crate::sync::Arc;
@@ -65,7 +65,7 @@ pub enum WalError {
 
 fn owner(pid: &Option<u32>) -> String {
     match pid {
-        Some(pid) if *pid == std::process::id() => format!("this very process (pid {pid})"),
+        Some(pid) if *pid == fork::pid() => format!("this very process (pid {pid})"),
         Some(pid) => format!("process {pid}"),
         None => "another process".to_owned(),
     }

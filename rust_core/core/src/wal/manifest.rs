@@ -6,6 +6,7 @@ use super::WalError;
 use super::damage::Damage;
 use crate::env::Disk;
 use crate::env::disk::{durable_replace, read_file};
+use crate::record::le::{id_at, u32_at, u64_at};
 use crate::record::{Lsn, Pos};
 
 /// Name of the file.
@@ -53,20 +54,18 @@ impl Manifest {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).ok();
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
-        if bytes.len() != LEN || bytes[..8] != MAGIC[..] || u64_at(LEN - 8)? != xxh3_64(&bytes[..LEN - 8]) {
+        if bytes.len() != LEN || bytes[..8] != MAGIC[..] || u64_at(bytes, LEN - 8) != xxh3_64(&bytes[..LEN - 8]) {
             return None;
         }
         Some(Self {
-            store_id: bytes[16..32].try_into().ok()?,
-            epoch: u32_at(12)?,
-            clean: u64_at(32)? & 1 != 0,
-            mapped: u64_at(32)? & 2 != 0,
-            end: u64_at(40)?,
-            end_lsn: u64_at(48)?,
-            incarnation: u64_at(56)?,
-            created_us: u64_at(64)?,
+            store_id: id_at(bytes, 16),
+            epoch: u32_at(bytes, 12),
+            clean: u64_at(bytes, 32) & 1 != 0,
+            mapped: u64_at(bytes, 32) & 2 != 0,
+            end: u64_at(bytes, 40),
+            end_lsn: u64_at(bytes, 48),
+            incarnation: u64_at(bytes, 56),
+            created_us: u64_at(bytes, 64),
         })
     }
 

@@ -10,8 +10,8 @@ use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
 use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
-use crate::index::WriteToken;
 use crate::record::{Frame, LOG_START, Pos};
+use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, RwLock};
 
 const RING: &str = "ring";

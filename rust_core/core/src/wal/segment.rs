@@ -6,6 +6,7 @@ use super::WalError;
 use super::damage::Damage;
 use crate::env::disk::parent;
 use crate::env::{Disk, DiskFile, OpenHow};
+use crate::record::le::{id_at, u32_at, u64_at};
 use crate::record::{Lsn, Pos};
 use crate::sync::Arc;
 
@@ -46,17 +47,19 @@ impl SegmentHeader {
     }
 
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Option<Self> {
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).ok();
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
-        if bytes[..8] != MAGIC[..] || u64_at(56)? != xxh3_64(&bytes[..56]) || u32_at(8)? != 1 || u32_at(52)? != 0 {
+        if bytes[..8] != MAGIC[..]
+            || u64_at(bytes, 56) != xxh3_64(&bytes[..56])
+            || u32_at(bytes, 8) != 1
+            || u32_at(bytes, 52) != 0
+        {
             return None;
         }
         Some(Self {
-            store_id: bytes[16..32].try_into().ok()?,
-            start: u64_at(32)?,
-            first_lsn: u64_at(40)?,
-            generation: u32_at(12)?,
-            prev_sum: u32_at(48)?,
+            store_id: id_at(bytes, 16),
+            start: u64_at(bytes, 32),
+            first_lsn: u64_at(bytes, 40),
+            generation: u32_at(bytes, 12),
+            prev_sum: u32_at(bytes, 48),
         })
     }
 

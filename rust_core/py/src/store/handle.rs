@@ -64,7 +64,7 @@ impl ScopeHandle {
     }
 
     /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
-    #[pyo3(signature = (key, value, *, if_version=None, state_class=None))]
+    #[pyo3(name = "_set_unacknowledged", signature = (key, value, *, if_version=None, state_class=None))]
     fn set_unacknowledged(
         &self,
         key: &Bound<'_, PyAny>,
@@ -88,6 +88,7 @@ impl ScopeHandle {
     }
 
     /// The parts of the entry under `key`, or None.
+    #[pyo3(name = "_entry_parts")]
     fn entry_parts<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Parts<'py>>> {
         read::entry(key.py(), &self.shared, &self.map, key_str(key)?)
     }

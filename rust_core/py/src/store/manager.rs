@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
-    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    #[pyo3(name = "_set_unacknowledged", signature = (scope, key, value, *, if_version=None, state_class=None))]
     fn set_unacknowledged(
         &self,
         scope: &Bound<'_, StateScope>,
@@ -114,6 +114,7 @@ impl Store {
     }
 
     /// The parts of the entry under `key`, or None.
+    #[pyo3(name = "_entry_parts")]
     fn entry_parts<'py>(
         &self,
         scope: &Bound<'py, StateScope>,
@@ -132,7 +133,7 @@ impl Store {
     }
 
     /// As ``delete``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
-    #[pyo3(signature = (scope, key, *, if_version=None))]
+    #[pyo3(name = "_delete_unacknowledged", signature = (scope, key, *, if_version=None))]
     fn delete_unacknowledged(
         &self,
         scope: &Bound<'_, StateScope>,
@@ -173,7 +174,7 @@ impl Store {
     }
 
     /// Remove every key of a scope; return (keys removed, version of the removal or 0).
-    #[pyo3(signature = (scope, *, acknowledge=true))]
+    #[pyo3(name = "_clear", signature = (scope, *, acknowledge=true))]
     fn clear(&self, scope: &Bound<'_, StateScope>, acknowledge: bool) -> PyResult<(usize, u64)> {
         let removed = write::clear(scope.py(), &self.shared, &self.map(scope), acknowledge)?;
         Ok((removed.count, removed.lsn))
@@ -186,6 +187,7 @@ impl Store {
     }
 
     /// The last `limit` changes of a key, newest first, as rows.
+    #[pyo3(name = "_history_rows")]
     fn history_rows<'py>(
         &self,
         py: Python<'py>,
@@ -200,6 +202,7 @@ impl Store {
     }
 
     /// A cursor over all changes with a version above `since`.
+    #[pyo3(name = "_changes_cursor")]
     fn changes_cursor(&self, py: Python<'_>, since: u64) -> PyResult<Changes> {
         self.shared.check().map_err(|e| to_py(py, e))?;
         Ok(Changes::new(&self.shared, since))
@@ -211,6 +214,7 @@ impl Store {
     }
 
     /// Ask the background thread for a sync now, without waiting.
+    #[pyo3(name = "_request_sync")]
     fn request_sync(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(py, e))?;
         self.shared.wal().request_sync();
@@ -218,6 +222,7 @@ impl Store {
     }
 
     /// Make the socket behind `fd` readable after each sync. The socket is duplicated.
+    #[pyo3(name = "_add_waker")]
     fn add_waker(&self, fd: i32) -> PyResult<()> {
         // SAFETY: the caller holds the descriptor open during the call.
         let owned = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().map_err(PyOSError::new_err)?;
@@ -226,6 +231,7 @@ impl Store {
     }
 
     /// Raise Poisoned when nothing more is acknowledged.
+    #[pyo3(name = "_check_poison")]
     fn check_poison(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.wal().poisoned().map_or(Ok(()), |error| Err(to_py(py, error.into())))
     }
@@ -261,6 +267,7 @@ impl Store {
     }
 
     /// What the opening found, as a dict.
+    #[pyo3(name = "_recovery_dict")]
     fn recovery_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let found = self.shared.recovery();
         let dict = PyDict::new(py);
@@ -277,6 +284,7 @@ impl Store {
     }
 
     /// Figures, as a dict.
+    #[pyo3(name = "_stats_dict")]
     fn stats_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.shared.check().map_err(|e| to_py(py, e))?;
         let (wal, key_count, scope_count) = self.shared.stats();
