@@ -29,6 +29,13 @@ pub enum Dtype {
     Str = 18,
 }
 
+impl Dtype {
+    /// Whether elements are strings or bytes.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Bytes | Self::Str)
+    }
+}
+
 /// Code, kind letter and size of each fixed-size type.
 const FIXED: [(Dtype, u8, usize); 16] = [
     (Dtype::Bool, b'b', 1),

@@ -106,7 +106,12 @@ fn flat(reader: &mut Reader<'_>, code: u8, len: usize, shape: &mut Shape) -> Res
         tags::UUID => len == 16 || (len == 17 && data[16] < 2),
         tags::COMPLEX => len == 16,
         tags::NDARRAY => ArrayHeader::parse(data).is_some(),
-        tags::ARRAY_SCALAR => ArrayHeader::parse_scalar(data).is_some(),
+        tags::ARRAY_SCALAR => ArrayHeader::parse_scalar(data).is_some_and(|(header, data)| {
+            if header.dtype.is_text() {
+                shape.string_bytes = shape.string_bytes.max(data.len());
+            }
+            true
+        }),
         _ => return Err(reader.malformed("an unknown ext code")),
     };
     if known { Ok(()) } else { Err(reader.malformed("an ext with impossible content")) }

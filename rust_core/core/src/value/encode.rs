@@ -230,9 +230,8 @@ impl<'a> Encoder<'a> {
         self.depth -= 1;
     }
 
-    /// A small ext of fixed layout (dates, UUIDs): at most 255 bytes.
-    pub fn ext_small(&mut self, code: u8, data: &[u8]) -> Result<(), ValueError> {
-        debug_assert!(data.len() < 256);
+    /// An ext that is no string to a caller (dates, UUIDs). Errors: `value.total_bytes`.
+    pub fn ext(&mut self, code: u8, data: &[u8]) -> Result<(), ValueError> {
         self.room(data.len())?;
         self.ext_head(code, data.len());
         self.out.extend_from_slice(data);
@@ -315,7 +314,8 @@ impl<'a> Encoder<'a> {
     /// An array: `data` in the layout that `header` names, padded so that it begins at a multiple of [`ALIGNMENT`].
     /// Errors: `value.total_bytes`. Array data counts against the size of the whole value only, not as one string.
     pub fn ndarray(&mut self, header: &ArrayHeader, data: &[u8]) -> Result<(), ValueError> {
-        self.room(data.len().saturating_add(header.shape.len() * 8 + 32))?;
+        // Refuse before the copy; the few bytes around the data are counted when the ext is closed.
+        self.room(data.len())?;
         let mark = self.begin_ext(tags::NDARRAY);
         header.write(self.out);
         let used = self.out.len() + 1 - self.start;
@@ -326,10 +326,12 @@ impl<'a> Encoder<'a> {
         self.end_ext(mark)
     }
 
-    /// One element of an array type. Errors as for [`Encoder::ndarray`].
+    /// One element of an array type. Errors as for [`Encoder::str`]; only the string types count as strings.
     pub fn array_scalar(&mut self, header: &ArrayHeader, data: &[u8]) -> Result<(), ValueError> {
-        self.string_room(data.len())?;
-        self.room(data.len() + 16)?;
+        if header.dtype.is_text() {
+            self.string_room(data.len())?;
+        }
+        self.room(data.len())?;
         let mark = self.begin_ext(tags::ARRAY_SCALAR);
         header.write(self.out);
         self.out.push(0);

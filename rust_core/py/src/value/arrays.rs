@@ -65,13 +65,14 @@ pub(super) fn encode_scalar(encoder: &mut Encoder<'_>, numpy: &Numpy, ob: &Bound
         ob.call_method0(intern!(py, "tobytes"))?
     };
     let data: &[u8] = bytes.extract().map_err(PyErr::from)?;
-    if matches!(header.dtype, Dtype::Bytes | Dtype::Str) {
+    if header.dtype.is_text() {
         header.param = data.len() as u32;
     }
     Ok(encoder.array_scalar(&header, data)?)
 }
 
-fn numpy_needed(py: Python<'_>) -> Outcome<&Numpy> {
+/// numpy, for an array that is to come back. Errors: `value.numpy_missing`.
+pub(super) fn needed(py: Python<'_>) -> Outcome<&Numpy> {
     numpy(py).map_err(|error| {
         if error.is_instance_of::<PyImportError>(py) {
             return Failure::new(Cause::Mismatch(
@@ -83,24 +84,24 @@ fn numpy_needed(py: Python<'_>) -> Outcome<&Numpy> {
     })
 }
 
-fn dtype_of<'py>(py: Python<'py>, numpy: &Numpy, header: &ArrayHeader) -> Outcome<Bound<'py, PyAny>> {
-    Ok(numpy.dtype.bind(py).call1((header.typestr(),))?)
+fn dtype_of<'py>(py: Python<'py>, numpy: &Numpy, header: &ArrayHeader) -> PyResult<Bound<'py, PyAny>> {
+    numpy.dtype.bind(py).call1((header.typestr(),))
 }
 
 /// Rebuilds an array. `data` begins at `offset` of what `owner` owns; without an owner, or when small, it is copied.
 pub(super) fn decode<'py>(
     py: Python<'py>,
+    numpy: &Numpy,
     header: &ArrayHeader,
     data: &[u8],
     owner: Option<(&dyn BufferOwner, usize)>,
-) -> Outcome<Bound<'py, PyAny>> {
-    let numpy = numpy_needed(py)?;
+) -> PyResult<Bound<'py, PyAny>> {
     let dtype = dtype_of(py, numpy, header)?;
     let shape = PyTuple::new(py, &header.shape)?;
     let kwargs = PyDict::new(py);
     kwargs.set_item("order", if header.fortran { "F" } else { "C" })?;
     if data.is_empty() {
-        return Ok(numpy.empty.bind(py).call((shape, dtype), Some(&kwargs))?);
+        return numpy.empty.bind(py).call((shape, dtype), Some(&kwargs));
     }
     let aligned = data.as_ptr().addr() % header.alignment() == 0;
     let buffer = match owner {
@@ -108,22 +109,26 @@ pub(super) fn decode<'py>(
         _ => PyByteArray::new(py, data).into_any(),
     };
     let flat = numpy.frombuffer.bind(py).call1((buffer, dtype))?;
-    Ok(flat.call_method(intern!(py, "reshape"), (shape,), Some(&kwargs))?)
+    flat.call_method(intern!(py, "reshape"), (shape,), Some(&kwargs))
 }
 
-pub(super) fn decode_scalar<'py>(py: Python<'py>, header: &ArrayHeader, data: &[u8]) -> Outcome<Bound<'py, PyAny>> {
-    let numpy = numpy_needed(py)?;
+pub(super) fn decode_scalar<'py>(
+    py: Python<'py>,
+    numpy: &Numpy,
+    header: &ArrayHeader,
+    data: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
     let bytes = PyBytes::new(py, data);
     match header.dtype {
-        Dtype::Bytes => Ok(numpy.bytes.bind(py).call1((bytes,))?),
+        Dtype::Bytes => numpy.bytes.bind(py).call1((bytes,)),
         Dtype::Str => {
             let order = if header.big_endian { "utf-32-be" } else { "utf-32-le" };
             let text = bytes.call_method1("decode", (order, "surrogatepass"))?;
-            Ok(numpy.text.bind(py).call1((text,))?)
+            numpy.text.bind(py).call1((text,))
         }
         _ => {
             let one = numpy.frombuffer.bind(py).call1((bytes, dtype_of(py, numpy, header)?))?;
-            Ok(one.get_item(0)?)
+            one.get_item(0)
         }
     }
 }

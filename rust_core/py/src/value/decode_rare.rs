@@ -1,6 +1,6 @@
 //! The reserved types, rebuilt. Each handler has a frame of its own, as on the way in.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyByteArray, PyBytes, PyComplex, PyDate, PyDateTime, PyDelta, PyDict, PyInt, PyString, PyTime, PyTuple, PyTzInfo,
@@ -116,17 +116,30 @@ impl<'py> Builder<'py, '_> {
             tags::UUID => self.uuid(data),
             tags::COMPLEX => self.complex(data),
             tags::BYTEARRAY => Some(Ok(PyByteArray::new(self.py, data).into_any())),
-            tags::NDARRAY => ArrayHeader::parse(data).map(|(header, at)| {
-                let offset = self.reader.pos() - len + at;
-                let owner = self.owner.map(|owner| (owner, offset));
-                arrays::decode(self.py, &header, &data[at..], owner)
-            }),
-            tags::ARRAY_SCALAR => {
-                ArrayHeader::parse_scalar(data).map(|(header, data)| arrays::decode_scalar(self.py, &header, data))
-            }
+            tags::NDARRAY | tags::ARRAY_SCALAR => self.array(code, data),
             _ => return Err(self.reader.malformed("an unknown ext code").into()),
         };
         built.unwrap_or_else(|| Err(self.reader.malformed("an ext with impossible content").into()))
+    }
+
+    #[inline(never)]
+    fn array(&self, code: u8, data: &[u8]) -> Option<Outcome<Bound<'py, PyAny>>> {
+        let build = |header: &ArrayHeader, data: &[u8], offset: usize| {
+            let numpy = arrays::needed(self.py)?;
+            let built = if code == tags::NDARRAY {
+                let owner = self.owner.map(|owner| (owner, offset));
+                arrays::decode(self.py, numpy, header, data, owner)
+            } else {
+                arrays::decode_scalar(self.py, numpy, header, data)
+            };
+            built.map_err(|error| self.damaged(error))
+        };
+        if code == tags::ARRAY_SCALAR {
+            let (header, data) = ArrayHeader::parse_scalar(data)?;
+            return Some(build(&header, data, 0));
+        }
+        let (header, at) = ArrayHeader::parse(data)?;
+        Some(build(&header, &data[at..], self.reader.pos() - data.len() + at))
     }
 
     fn big_int(&self, data: &[u8]) -> Outcome<Bound<'py, PyAny>> {
@@ -142,10 +155,10 @@ impl<'py> Builder<'py, '_> {
         decoded.map_err(|error| self.damaged(error))
     }
 
-    /// A ValueError from the standard library means that the bytes are at fault.
+    /// A ValueError from the standard library or numpy means that the bytes are at fault.
     #[cold]
     fn damaged(&self, error: PyErr) -> Box<Failure> {
-        if error.is_instance_of::<PyValueError>(self.py) {
+        if error.is_instance_of::<PyValueError>(self.py) || error.is_instance_of::<PyOverflowError>(self.py) {
             return self.reader.malformed("an ext with impossible content").into();
         }
         error.into()

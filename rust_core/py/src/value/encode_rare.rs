@@ -79,13 +79,13 @@ impl<'py> Walker<'py, '_> {
         } else if let Ok(date) = ob.cast_exact::<PyDate>() {
             let mut bytes = Vec::with_capacity(4);
             date_of(date).write(&mut bytes);
-            return Ok(self.encoder.ext_small(tags::DATE, &bytes)?);
+            return Ok(self.encoder.ext(tags::DATE, &bytes)?);
         } else if let Ok(time) = ob.cast_exact::<PyTime>() {
             return self.time(time);
         } else if let Ok(delta) = ob.cast_exact::<PyDelta>() {
             let (days, seconds) = (delta.get_days(), delta.get_seconds() as u32);
             let span = Span { days, seconds, micros: delta.get_microseconds() as u32 };
-            return Ok(self.encoder.ext_small(tags::TIMEDELTA, &span.bytes())?);
+            return Ok(self.encoder.ext(tags::TIMEDELTA, &span.bytes())?);
         } else if let Ok(array) = ob.cast_exact::<PyByteArray>() {
             // SAFETY: the bytes are copied at once, without running Python code that could resize the array.
             return Ok(self.encoder.ext_bytes(tags::BYTEARRAY, unsafe { array.as_bytes() })?);
@@ -116,7 +116,7 @@ impl<'py> Walker<'py, '_> {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&parts.real.to_bits().to_le_bytes());
         bytes[8..].copy_from_slice(&parts.imag.to_bits().to_le_bytes());
-        Ok(self.encoder.ext_small(tags::COMPLEX, &bytes)?)
+        Ok(self.encoder.ext(tags::COMPLEX, &bytes)?)
     }
 
     fn uuid(&mut self, ob: &Bound<'py, PyAny>) -> Outcome {
@@ -126,7 +126,7 @@ impl<'py> Walker<'py, '_> {
         let mut data = bytes.extract::<&[u8]>().map_err(PyErr::from)?.to_vec();
         // SafeUUID.safe is 0 and SafeUUID.unsafe is -1; the common case, unknown, is None and takes no byte.
         data.extend(safe.map(|safe| u8::from(safe < 0)));
-        Ok(self.encoder.ext_small(tags::UUID, &data)?)
+        Ok(self.encoder.ext(tags::UUID, &data)?)
     }
 
     #[inline(never)]
@@ -148,7 +148,7 @@ impl<'py> Walker<'py, '_> {
         let clock = clock_of(ob, zone.resolve(name.as_deref()));
         let mut bytes = Vec::with_capacity(48);
         Moment { date: date_of(ob), clock }.write(&mut bytes);
-        Ok(self.encoder.ext_bytes(tags::DATETIME, &bytes)?)
+        Ok(self.encoder.ext(tags::DATETIME, &bytes)?)
     }
 
     fn time(&mut self, ob: &Bound<'py, PyTime>) -> Outcome {
@@ -156,7 +156,7 @@ impl<'py> Walker<'py, '_> {
         let (name, zone) = zone_of(zone.as_ref(), ob)?;
         let mut bytes = Vec::with_capacity(48);
         clock_of(ob, zone.resolve(name.as_deref())).write(&mut bytes);
-        Ok(self.encoder.ext_bytes(tags::TIME, &bytes)?)
+        Ok(self.encoder.ext(tags::TIME, &bytes)?)
     }
 }
 
