@@ -13,7 +13,6 @@ import timeit
 from typing import Any
 
 import ormsgpack
-
 from spellkeep.value import decode, encode
 
 SMALL = {
@@ -32,7 +31,10 @@ MESSAGE = {
     "created_at": 1_734_567_890.123,
     "model": "large-2",
     "content": [
-        {"type": "text", "text": "I will look for flights on Friday and compare the prices of the three airlines. " * 6},
+        {
+            "type": "text",
+            "text": "I will look for flights on Friday and compare the prices of the three airlines. " * 6,
+        },
         {
             "type": "tool_use",
             "id": "toolu_01A2B3C4",
@@ -45,7 +47,9 @@ MESSAGE = {
 }
 NESTED = {
     "messages": [dict(MESSAGE, id=f"msg_{index:08d}") for index in range(6)],
-    "plan": {f"step_{index}": {"state": "open", "cost": index * 1.5, "after": list(range(index))} for index in range(40)},
+    "plan": {
+        f"step_{index}": {"state": "open", "cost": index * 1.5, "after": list(range(index))} for index in range(40)
+    },
     "notes": ["naïve café, résumé — déjà vu " * 2] * 10,
 }
 

@@ -1,7 +1,7 @@
 """How objects of each kind of class become payloads and come back; chosen once, when a class is registered.
 
-Nothing here runs validators or ``__init__`` where a kind allows it: what was kept is what comes back. Attributes that would be
-lost are refused on the way in; missing fields get their defaults, and unknown ones are refused, on the way out.
+Nothing here runs validators or ``__init__`` where a kind allows it: what was kept is what comes back. Attributes that
+would be lost are refused on the way in; on the way out missing fields get their defaults, and unknown ones are refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _WITH_CONTENT = (BaseException, dict, list, tuple, set, frozenset, str, bytes, b
 
 
 def codec_of(cls: type, tag: str, version: int) -> tuple[Encode, Decode] | None:
-    """Return encode and decode for a class of a known kind, or None. Raises: TypeError for one that would lose content."""
+    """Return encode and decode for a class of a known kind, or None.
+
+    Raises: TypeError for a class that would lose content.
+    """
     if issubclass(cls, enum.Enum):
         return _enum(cls, tag, version)
     if issubclass(cls, tuple) and hasattr(cls, "_fields") and hasattr(cls, "_make"):
@@ -39,7 +42,7 @@ def codec_of(cls: type, tag: str, version: int) -> tuple[Encode, Decode] | None:
 
 
 class Required:
-    """In place of a default: the field must be in the payload (``optional``: it may be absent, and then stays unset)."""
+    """In place of a default: the field must be in the payload, or, if ``optional``, stays unset without it."""
 
     def __init__(self, *, optional: bool = False) -> None:
         self.optional = optional
@@ -70,8 +73,8 @@ class _Shape:
             extra.update(name for name in self.other_slots if hasattr(obj, name))
         if extra:
             raise NotSerializable(
-                f"cannot keep the attribute {min(extra)!r} of a {self.cls.__qualname__}, which is not one of its fields: "
-                "register the class with encode= and decode=",
+                f"cannot keep the attribute {min(extra)!r} of a {self.cls.__qualname__}, which is not one of its "
+                "fields: register the class with encode= and decode=",
                 code="value.extra_attribute",
             )
 
@@ -93,7 +96,8 @@ class _Shape:
 
     def mismatch(self, slug: str, what: str) -> SchemaMismatch:
         return SchemaMismatch(
-            f"the stored {self.tag!r} {what}: register {self.cls.__qualname__} with a decode(payload, version) that handles it",
+            f"the stored {self.tag!r} {what}: register {self.cls.__qualname__} with a decode(payload, version) "
+            "that handles it",
             code=f"value.{slug}",
         )
 
@@ -200,7 +204,7 @@ def _struct(cls: Any, tag: str, version: int) -> tuple[Encode, Decode]:
 
 
 def _pydantic(cls: Any, tag: str, version: int) -> tuple[Encode, Decode]:
-    """pydantic v2 models: fields, which of them were set, and extras. Private attributes come back with their defaults."""
+    """pydantic v2 models: fields, which of them were set, and extras. Private attributes get their defaults back."""
     from pydantic_core import PydanticUndefined
 
     model_fields: dict[str, Any] = cls.__pydantic_fields__

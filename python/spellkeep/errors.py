@@ -78,11 +78,11 @@ class NotSerializable(StateError, TypeError):
 
 
 class SchemaMismatch(StateError, TypeError):
-    """A stored value does not fit the classes or libraries of this process. Codes ``value.*``; ``path`` names the place.
+    """A stored value does not fit the classes or libraries of this process. ``path`` names the place.
 
-    ``value.missing_field value.unknown_field value.unknown_member value.newer_version value.payload``: the registered class
-    differs from the one that was kept; register it with a higher version and a decode function.
-    ``value.numpy_missing value.zone_missing``: install what the sentence says.
+    Codes ``value.missing_field``, ``value.unknown_field``, ``value.unknown_member``, ``value.newer_version``,
+    ``value.payload``: the registered class differs from the one that was kept; register it with a higher version and a
+    decode function. Codes ``value.numpy_missing``, ``value.zone_missing``: install what the sentence says.
     """
 
     path: str | None = None

@@ -1,14 +1,15 @@
 """Values: what can be kept, and the classes that a program registers so that their objects can be kept too.
 
-Kept with their exact type: None, bool, int of any size, float to the bit, str with lone surrogates too, bytes, bytearray, list,
-tuple, dict with any key that can be kept, set, frozenset, datetime, date, time, timedelta (zones: ``datetime.timezone``, ZoneInfo),
-Decimal, UUID, complex, numpy arrays and scalars of fixed-size dtypes, `Tagged`, and objects of registered classes.
+Kept with their exact type: None, bool, int of any size, float to the bit, str with lone surrogates too, bytes,
+bytearray, list, tuple, dict with any key that can be kept, set, frozenset, datetime, date, time, timedelta (zones:
+``datetime.timezone``, ZoneInfo), Decimal, UUID, complex, numpy arrays and scalars of fixed-size dtypes, `Tagged`, and
+objects of registered classes.
 
-Subclasses (OrderedDict, IntEnum, namedtuple, ...) are refused unless registered: kept as their base they would come back as
-something else. A memoryview is refused: what it looks at is not its own.
+Subclasses (OrderedDict, IntEnum, namedtuple, ...) are refused unless registered: kept as their base they would come
+back as something else. A memoryview is refused: what it looks at is not its own.
 
-Stored data never names code. It holds a tag; what the tag means is decided by what this process has registered, and a tag that it
-has not registered comes back as an inert `Tagged`.
+Stored data never names code. It holds a tag; what the tag means is decided by what this process has registered, and a
+tag that it has not registered comes back as an inert `Tagged`.
 """
 
 from __future__ import annotations
@@ -74,21 +75,22 @@ def register(
 ) -> Any:
     """Let objects of exactly this class be kept; usable as a call and as a decorator, with and without arguments.
 
-    Dataclasses, pydantic v2 models, msgspec Structs, attrs classes, namedtuples and enums need no more than this. Fields are kept
-    by name. On the way back missing fields get their defaults, and unknown ones are an error. ``__init__``, ``__post_init__`` and
-    validators do not run (for msgspec Structs the constructor does); private attributes of pydantic models get their defaults.
-    Enum members are kept by name, flags by value.
+    Dataclasses, pydantic v2 models, msgspec Structs, attrs classes, namedtuples and enums need no more than this.
+    Fields are kept by name. On the way back missing fields get their defaults, and unknown ones are an error.
+    ``__init__``, ``__post_init__`` and validators do not run (for msgspec Structs the constructor does); private
+    attributes of pydantic models get their defaults. Enum members are kept by name, flags by value.
 
-    A class may be registered under several tags: it is kept under the last and read under each. A class of the same module and
-    qualified name replaces the one before, so modules can be reloaded and notebook cells run again.
+    A class may be registered under several tags: it is kept under the last and read under each. A class of the same
+    module and qualified name replaces the one before, so modules can be reloaded and notebook cells run again.
 
     Args:
-        tag: what stored data calls the class, 1 to 256 UTF-8 bytes. By default the class's ``__name__``; give one where the class may
-            be renamed, or where two libraries might register the same name.
+        tag: what stored data calls the class, 1 to 256 UTF-8 bytes. By default the class's ``__name__``; give one where
+            the class may be renamed, or where two libraries might register the same name.
         version: 0 to 2**32 - 1, kept with each object. Raise it when the fields change.
         encode: ``encode(obj)`` returns a payload that can be kept. Required for other kinds of classes.
-        decode: ``decode(payload, version)`` returns the object, for every stored version. Required together with ``encode``; alone
-            it reads what the default encode wrote: a dict of fields (pydantic: ``{"fields", "set", "extra"}``).
+        decode: ``decode(payload, version)`` returns the object, for every stored version. Required together with
+            ``encode``; alone it reads what the default encode wrote: a dict of fields (pydantic: a dict of ``fields``,
+            ``set`` and ``extra``; enums: a name or a number).
     Returns: the class.
     Raises:
         TypeError: this kind of class needs ``encode`` and ``decode``, or is kept natively.
@@ -112,7 +114,8 @@ def register(
         if owner is not None and owner is not cls:
             if (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise ValueError(
-                    f"tag {tag!r} belongs to {owner.__module__}.{owner.__qualname__}: give {cls.__qualname__} a tag of its own"
+                    f"tag {tag!r} belongs to {owner.__module__}.{owner.__qualname__}: "
+                    f"give {cls.__qualname__} a tag of its own"
                 )
             _by_class.pop(owner, None)
         _owners[tag] = cls
@@ -134,5 +137,5 @@ def _complete(
         return encode, decode
     codec = codec_of(cls, tag, version)
     if codec is None:
-        raise TypeError(f"{cls.__qualname__} is no dataclass, model, struct, namedtuple or enum: give encode= and decode=")
+        raise TypeError(f"{cls.__qualname__} has no fields that can be read off: give encode= and decode=")
     return codec[0], codec[1] if decode is None else decode

@@ -11,7 +11,6 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-
 from spellkeep.errors import StateError
 from spellkeep.value import Limits, Tagged, decode, encode
 
@@ -19,7 +18,8 @@ ZONES = st.one_of(
     st.none(),
     st.just(dt.UTC),
     st.builds(
-        lambda micros: dt.timezone(dt.timedelta(microseconds=micros)), st.integers(1 - 86_400 * 10**6, 86_400 * 10**6 - 1)
+        lambda micros: dt.timezone(dt.timedelta(microseconds=micros)),
+        st.integers(1 - 86_400 * 10**6, 86_400 * 10**6 - 1),
     ),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]).map(zoneinfo.ZoneInfo),
 )
@@ -58,7 +58,9 @@ ARRAYS = st_numpy.arrays(DTYPES, st_numpy.array_shapes(min_dims=0, max_side=5)) 
     np.asfortranarray, st_numpy.arrays("i4", (3, 4))
 )
 HASHABLE = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT, st.binary(max_size=9), st.dates()),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT, st.binary(max_size=9), st.dates()
+    ),
     lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
     max_leaves=4,
 )

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from spellkeep.errors import Corrupted, LimitExceeded, NotSerializable, StateError
 from spellkeep.value import Limits, Tagged, decode, encode, register
 
@@ -60,10 +59,10 @@ UNSUPPORTED = [
     ([collections.defaultdict(int)], "$[0]", "collections.defaultdict"),
     ([collections.deque([1])], "$[0]", "collections.deque"),
     ([collections.Counter("a")], "$[0]", "collections.Counter"),
-    ({"e": Color.RED}, "$.e", "Color: register the enum"[:5]),
+    ({"e": Color.RED}, "$.e", "Color"),
     ([Point(1, 2)], "$[0]", "Point"),
     ([Text("a")], "$[0]", "Text"),
-    ({Text("a"): 1}, '$<key test_value_errors.Text>', "Text"),
+    ({Text("a"): 1}, "$<key test_value_errors.Text>", "Text"),
     ([Number(1)], "$[0]", "Number"),
     ([memoryview(b"a")], "$[0]", "a memoryview"),
     ([range(3)], "$[0]", "a range"),
@@ -146,7 +145,9 @@ def test_shared_references_cannot_grow_without_limit() -> None:
     assert refused(value).code in {"value.items", "value.total_bytes"}
 
 
-@pytest.mark.parametrize("make", [lambda n: "x" * n, lambda n: "é" * (n // 2), bytes, bytearray, lambda n: "\ud800" * (n // 3)])
+@pytest.mark.parametrize(
+    "make", [lambda n: "x" * n, lambda n: "é" * (n // 2), bytes, bytearray, lambda n: "\ud800" * (n // 3)]
+)
 def test_strings_are_limited_exactly(make: Any) -> None:
     assert encode({"a": make(300)}, limits=Limits(string_bytes_max=300))
     error = refused({"a": make(306)}, string_bytes_max=305)
@@ -162,7 +163,9 @@ def test_a_key_that_is_too_long_is_named() -> None:
     assert refused({"abcd": 1}, string_bytes_max=3).path == '$<key "abcd">'
 
 
-@pytest.mark.parametrize("value", ["x" * 500, b"x" * 500, list(range(100)), {"a": np.arange(100)}, (1, 2), {1}, Tagged("t", 1, [1])])
+@pytest.mark.parametrize(
+    "value", ["x" * 500, b"x" * 500, list(range(100)), {"a": np.arange(100)}, (1, 2), {1}, Tagged("t", 1, [1])]
+)
 def test_the_size_of_the_value_is_limited_exactly(value: Any) -> None:
     size = len(encode(value))
     assert len(encode(value, limits=Limits(value_bytes_max=size))) == size
@@ -306,10 +309,34 @@ HEAD = b"\xc1\x01"
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xc1", b"\xca\0\0\0\0", b"\x91", b"\x81\xa1a", b"\xa2a", b"\xc0\xc0", b"\xa1\xff", b"\xdd\xff\xff\xff\xff"]
-    + [b"\x81\x90\xc0", b"\x82\x01\x01\x01\x02", b"\x82\xa1a\x01\xa1a\x02", b"\xc7\x03\x04\x92\x01\x01", b"\xd4\x7f\0"]
-    + [b"\xd4\x03\xc0", b"\xc7\x00\x01", b"\xd6\x07\0\0\0\0", b"\xd4\x10\xa0", b"\xc7\x02\x04\x91\x90", b"\xd4\x0a1\xc0"]
-    + [b"\xc7\x03\x03\x91\x01\x01", b"\xd4\x0ax", b"\xd4\x02\xff", b"\x91" * 513 + b"\xc0", b"\xd4\x0b\0", b"\xd4\x0e\1"],
+    [
+        b"",
+        b"\xc1",
+        b"\xca\x00\x00\x00\x00",
+        b"\x91",
+        b"\x81\xa1a",
+        b"\xa2a",
+        b"\xc0\xc0",
+        b"\xa1\xff",
+        b"\xdd\xff\xff\xff\xff",
+        b"\x81\x90\xc0",
+        b"\x82\x01\x01\x01\x02",
+        b"\x82\xa1a\x01\xa1a\x02",
+        b"\xc7\x03\x04\x92\x01\x01",
+        b"\xd4\x7f\x00",
+        b"\xd4\x03\xc0",
+        b"\xc7\x00\x01",
+        b"\xd6\x07\x00\x00\x00\x00",
+        b"\xd4\x10\xa0",
+        b"\xc7\x02\x04\x91\x90",
+        b"\xd4\n1\xc0",
+        b"\xc7\x03\x03\x91\x01\x01",
+        b"\xd4\nx",
+        b"\xd4\x02\xff",
+        b"\x91" * 513 + b"\xc0",
+        b"\xd4\x0b\x00",
+        b"\xd4\x0e\x01",
+    ],
 )
 def test_bytes_that_no_encoder_wrote_are_refused(body: bytes) -> None:
     assert corrupted(HEAD + body).code == "value.malformed"
@@ -326,7 +353,11 @@ def test_data_shaped_like_other_libraries_marks_stays_data() -> None:
     """LangChain revived user data that was shaped like its own envelope (CVE-2025-68664)."""
     for value in (
         {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}},
-        {"__reduce__": ["os.system", ["true"]], "py/object": "os.system", "py/reduce": [{"py/type": "os.system"}, ["x"]]},
+        {
+            "__reduce__": ["os.system", ["true"]],
+            "py/object": "os.system",
+            "py/reduce": [{"py/type": "os.system"}, ["x"]],
+        },
         {"__type__": "tuple", "__class__": "builtins.eval", "$type": "x", "!!python/object/apply:os.system": ["true"]},
         {"tag": "Plan", "version": 1, "payload": {}},
         [16, b"\xa1T\x01\xc0", b"\x80\x04cos\nsystem\n.", b"\xc7\x04\x10\xa1T\x01\xc0", encode(Tagged("T", 1, 1))],

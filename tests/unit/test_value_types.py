@@ -13,8 +13,8 @@ import zoneinfo
 from typing import Any
 
 import numpy as np
+import ormsgpack
 import pytest
-
 from spellkeep.value import Limits, decode, encode
 
 
@@ -29,7 +29,19 @@ def same(value: Any) -> None:
 
 
 INTEGERS = [0, 1, -1, 127, 128, 255, 256, -32, -33, -128, -129, 2**15, -(2**15), 2**16, 2**31, -(2**31), 2**32]
-INTEGERS += [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30, -(10**30), 2**127, -(2**127), -(2**128)]
+INTEGERS += [
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**64,
+    -(2**63),
+    -(2**63) - 1,
+    10**30,
+    -(10**30),
+    2**127,
+    -(2**127),
+    -(2**128),
+]
 
 
 @pytest.mark.parametrize("value", INTEGERS)
@@ -91,7 +103,20 @@ def test_dicts_keep_their_order() -> None:
     assert list(roundtrip({"b": 1, "a": 2, 3: 3, None: 4})) == ["b", "a", 3, None]
 
 
-KEYS = [None, True, 2, 2.5, "s", b"b", (1, (2,)), frozenset({1}), dt.date(2020, 1, 1), decimal.Decimal("1.50"), 10**40, 1j]
+KEYS = [
+    None,
+    True,
+    2,
+    2.5,
+    "s",
+    b"b",
+    (1, (2,)),
+    frozenset({1}),
+    dt.date(2020, 1, 1),
+    decimal.Decimal("1.50"),
+    10**40,
+    1j,
+]
 
 
 @pytest.mark.parametrize("key", [*KEYS, uuid.UUID(int=5), np.int8(3), np.float64(1.5)], ids=repr)
@@ -99,6 +124,14 @@ def test_any_hashable_value_can_be_a_key(key: Any) -> None:
     back = roundtrip({key: 1})
     assert back == {key: 1}
     assert type(next(iter(back))) is type(key)
+
+
+def test_what_follows_the_envelope_is_messagepack_that_any_reader_can_skip_through() -> None:
+    value = {"a": [1, (2, {3}), np.arange(3), None], "b": dt.date(2024, 1, 1), 5: decimal.Decimal(1)}
+    data = encode(value)
+    assert data[:2] == b"\xc1\x01"
+    seen = ormsgpack.unpackb(data[2:], ext_hook=lambda code, _: code, option=ormsgpack.OPT_NON_STR_KEYS)
+    assert seen == {"a": [1, 3, 14, None], "b": 7, 5: 10}
 
 
 def test_shared_references_are_no_cycle() -> None:
@@ -145,7 +178,9 @@ def test_dates_and_spans_come_back(value: Any) -> None:
     same(value)
 
 
-@pytest.mark.parametrize("text", ["0", "-0", "1.20", "1E+400", "-1E-400", "NaN", "sNaN", "-NaN123", "Infinity", "0E-10"])
+@pytest.mark.parametrize(
+    "text", ["0", "-0", "1.20", "1E+400", "-1E-400", "NaN", "sNaN", "-NaN123", "Infinity", "0E-10"]
+)
 def test_decimals_keep_sign_digits_and_exponent_whatever_the_context(text: str) -> None:
     value = decimal.Decimal(text)
     with decimal.localcontext(decimal.Context(prec=2, traps=[])):
@@ -169,7 +204,33 @@ def test_complex_numbers_keep_their_signs() -> None:
     same(1.5 - 2j)
 
 
-DTYPES = "? i1 <i2 >i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 >f8 c8 c16 S3 U2 >U2 M8[D] M8[25s] M8[ns] m8[us] m8 M8".split()
+DTYPES = [
+    "?",
+    "i1",
+    "<i2",
+    ">i2",
+    "i4",
+    "i8",
+    "u1",
+    "u2",
+    "u4",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    ">f8",
+    "c8",
+    "c16",
+    "S3",
+    "U2",
+    ">U2",
+    "M8[D]",
+    "M8[25s]",
+    "M8[ns]",
+    "m8[us]",
+    "m8",
+    "M8",
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -222,7 +283,14 @@ def test_a_borrowing_array_keeps_its_bytes_alive() -> None:
 
 
 SCALARS = [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(1.5), np.float32(0.1), np.float64(0.1)]
-SCALARS += [np.complex64(1j), np.complex128(1 - 2j), np.str_("aé\ud800"), np.str_(""), np.bytes_(b"a\0"), np.bytes_(b"")]
+SCALARS += [
+    np.complex64(1j),
+    np.complex128(1 - 2j),
+    np.str_("aé\ud800"),
+    np.str_(""),
+    np.bytes_(b"a\0"),
+    np.bytes_(b""),
+]
 SCALARS += [np.datetime64("2024-01-01"), np.datetime64("NaT"), np.timedelta64(5, "ms"), np.datetime64(5, "25s")]
 
 

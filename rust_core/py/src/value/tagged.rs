@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use spellkeep_core::limits::{DEPTH_CEILING, ValueLimits};
+use pyo3::types::PyBytes;
+use spellkeep_core::limits::{DEPTH_CEILING, TAG_BYTES_MAX, ValueLimits};
 use spellkeep_core::value::{Encoder, Reader, Shape, ValueError, measure};
 
 use super::decode::Builder;
@@ -30,6 +31,9 @@ pub struct Tagged {
     pub(super) shape: Shape,
 }
 
+/// Tag, version, payload bytes.
+type Parts<'py> = (String, u32, Bound<'py, PyBytes>);
+
 impl Tagged {
     fn key(&self) -> (&str, u32, &[u8]) {
         (&self.tag, self.version, &self.payload)
@@ -51,7 +55,7 @@ impl Tagged {
     #[new]
     fn new(py: Python<'_>, tag: String, version: u32, payload: &Bound<'_, PyAny>) -> PyResult<Self> {
         let build = || {
-            if tag.is_empty() || tag.len() > spellkeep_core::limits::TAG_BYTES_MAX {
+            if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
                 return Err(Failure::new(Cause::Value(ValueError::Tag { len_bytes: tag.len() })));
             }
             let mut bytes = Vec::new();
@@ -105,7 +109,26 @@ impl Tagged {
         Ok(format!("Tagged({:?}, {}, {payload})", self.tag, self.version))
     }
 
-    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<(String, u32, Bound<'py, PyAny>)> {
-        Ok((self.tag.clone(), self.version, self.decoded(py)?))
+    /// Copies and pickles carry the payload as bytes, so that no class in it is asked.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Parts<'py>)> {
+        let this = slf.get();
+        let payload = PyBytes::new(slf.py(), &this.payload);
+        Ok((slf.get_type().getattr("_restore")?, (this.tag.clone(), this.version, payload)))
+    }
+
+    /// Private: the other half of `__reduce__`.
+    #[staticmethod]
+    fn _restore(py: Python<'_>, tag: String, version: u32, payload: &[u8]) -> PyResult<Self> {
+        let check = || {
+            if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
+                return Err(ValueError::Tag { len_bytes: tag.len() });
+            }
+            let mut reader = Reader::bare(payload);
+            let shape = measure(&mut reader, 1)?;
+            reader.finish()?;
+            Ok(shape)
+        };
+        let shape = check().map_err(|error| Failure::new(Cause::Value(error)).into_err(py))?;
+        Ok(Self { tag, version, payload: payload.into(), shape })
     }
 }
