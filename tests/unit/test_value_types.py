@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import math
+import pathlib
+import resource
 import struct
 import subprocess
 import sys
@@ -280,6 +282,21 @@ def test_a_borrowing_array_keeps_its_bytes_alive() -> None:
     array = decode(encode(np.arange(1000)))
     junk = [encode(np.zeros(1000)) for _ in range(100)]
     assert (array == np.arange(1000)).all() and junk
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_borrowing_arrays_leak_nothing() -> None:
+    """PyO3's PySlice::new leaks the two bounds of the slice, 64 bytes for each array that was read."""
+    data = encode(["x" * 300, np.arange(1000)])
+
+    def resident_bytes() -> int:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    for count in (2_000, 40_000):
+        before = resident_bytes()
+        for _ in range(count):
+            decode(data)
+    assert resident_bytes() - before < 40_000 * 16
 
 
 SCALARS = [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(1.5), np.float32(0.1), np.float64(0.1)]

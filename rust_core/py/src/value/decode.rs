@@ -115,8 +115,9 @@ impl<'py, 'a> Builder<'py, 'a> {
     #[cold]
     pub fn refused_member(&self, member: &Bound<'py, PyAny>) -> Box<Failure> {
         let error = PyErr::fetch(self.py);
-        // SAFETY: reading the type of a live object.
-        let heap_type = unsafe { (*ffi::Py_TYPE(member.as_ptr())).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 };
+        // SAFETY: reading the flags of the type of a live object.
+        let heap_type =
+            unsafe { ffi::PyType_HasFeature(ffi::Py_TYPE(member.as_ptr()), ffi::Py_TPFLAGS_HEAPTYPE as _) != 0 };
         if error.is_instance_of::<pyo3::exceptions::PyTypeError>(self.py) && !heap_type {
             return self.reader.malformed("a key or set item that cannot be one").into();
         }

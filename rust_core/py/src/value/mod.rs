@@ -107,7 +107,8 @@ struct BytesOwner<'a, 'py>(&'a Bound<'py, PyBytes>);
 impl BufferOwner for BytesOwner<'_, '_> {
     fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
         let whole = PyMemoryView::from(self.0.as_unbound().bind(py))?;
-        whole.get_item(PySlice::new(py, offset as isize, (offset + len) as isize, 1))
+        // Not `PySlice::new`: in PyO3 0.30.1 it leaks the integers that it makes.
+        whole.get_item(py.get_type::<PySlice>().call1((offset, offset + len))?)
     }
 }
 
