@@ -18,12 +18,12 @@ from spellkeep.value import decode, encode
 SMALL = {
     "step": 12,
     "agent": "scout",
-    "goal": "find the cheapest flight to Oslo",
+    "goal": "find the cheapest direct flight to Oslo",
     "score": 0.87,
     "done": False,
     "retries": 3,
     "next": None,
-    "tags": ["a", "b"],
+    "tags": ["air", "fares"],
 }
 MESSAGE = {
     "id": "msg_01H9Z8Y7X6W5V4U3",
@@ -33,7 +33,7 @@ MESSAGE = {
     "content": [
         {
             "type": "text",
-            "text": "I will look for flights on Friday and compare the prices of the three airlines. " * 6,
+            "text": "I will look for flights on Friday and compare the prices of the three airlines. " * 9,
         },
         {
             "type": "tool_use",
@@ -46,7 +46,7 @@ MESSAGE = {
     "stop_reason": "tool_use",
 }
 NESTED = {
-    "messages": [dict(MESSAGE, id=f"msg_{index:08d}") for index in range(6)],
+    "messages": [dict(MESSAGE, id=f"msg_{index:08d}") for index in range(7)],
     "plan": {
         f"step_{index}": {"state": "open", "cost": index * 1.5, "after": list(range(index))} for index in range(40)
     },

@@ -60,17 +60,20 @@ class _Shape:
         self.tag = tag
         self.version = version
         self.names = tuple(names)
+        self.known = frozenset(self.names)
         cached = (name for base in cls.__mro__ for name, value in vars(base).items() if _is_cached(value))
-        self.allowed = frozenset(self.names) | frozenset(cached) | {"_attrs_cached_hash"}
+        self.allowed = self.known | frozenset(cached) | {"_attrs_cached_hash"}
         self.other_slots = tuple(
             name for base in cls.__mro__ for name in _slots(base) if name not in self.allowed and name[:2] != "__"
         )
 
     def check_object(self, obj: Any) -> None:
         """Refuse an object that holds more than its fields."""
-        extra = set(getattr(obj, "__dict__", ())) - self.allowed
-        if extra or self.other_slots:
-            extra.update(name for name in self.other_slots if hasattr(obj, name))
+        attributes = getattr(obj, "__dict__", {})
+        if attributes.keys() <= self.allowed and not self.other_slots:
+            return
+        extra = set(attributes) - self.allowed
+        extra.update(name for name in self.other_slots if hasattr(obj, name))
         if extra:
             raise NotSerializable(
                 f"cannot keep the attribute {min(extra)!r} of a {self.cls.__qualname__}, which is not one of its "
@@ -86,9 +89,9 @@ class _Shape:
             )
         if type(payload) is not dict:
             raise self.mismatch("payload", f"has a {type(payload).__name__} for its fields")
-        unknown = payload.keys() - set(self.names)
-        if unknown:
-            raise self.mismatch("unknown_field", f"has the field {min(map(str, unknown))!r}, which the class lacks")
+        if not payload.keys() <= self.known:
+            unknown = min(map(str, payload.keys() - self.known))
+            raise self.mismatch("unknown_field", f"has the field {unknown!r}, which the class lacks")
         return payload
 
     def missing(self, name: str) -> SchemaMismatch:
