@@ -13,6 +13,7 @@ import timeit
 from typing import Any
 
 import ormsgpack
+
 from spellkeep.value import decode, encode
 
 SMALL = {

@@ -82,6 +82,8 @@ class StateScope:
 
 @final
 class Limits:
+    """What one value may be; checked during the walk that encodes it."""
+
     def __new__(
         cls,
         *,
@@ -92,30 +94,44 @@ class Limits:
     ) -> Self: ...
     def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, int]]: ...
     @property
-    def depth_max(self) -> int: ...
+    def depth_max(self) -> int:
+        """Nesting levels of containers."""
     @property
-    def items_max(self) -> int: ...
+    def items_max(self) -> int:
+        """Items over all containers of one value."""
     @property
-    def string_bytes_max(self) -> int: ...
+    def string_bytes_max(self) -> int:
+        """UTF-8 bytes of one string, or bytes of one binary."""
     @property
-    def value_bytes_max(self) -> int: ...
+    def value_bytes_max(self) -> int:
+        """Encoded bytes of the whole value."""
 
 @final
 class Tagged:
+    """A value of a class that this process has not registered: inert, and kept byte for byte."""
+
     def __new__(cls, tag: str, version: int, payload: Any) -> Self: ...
     @property
-    def tag(self) -> str: ...
+    def tag(self) -> str:
+        """The tag under which a class would be registered."""
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The version of the class that encoded the payload."""
     @property
-    def payload(self) -> Any: ...
+    def payload(self) -> Any:
+        """The payload, decoded anew at each access. Raises: as ``decode``."""
     def __hash__(self) -> int: ...
 
-def value_encode(value: Any, *, limits: Limits | None = None) -> bytes: ...
-def value_decode(data: bytes) -> Any: ...
+def value_encode(value: Any, *, limits: Limits | None = None) -> bytes:
+    """Encode a value as the store would keep it."""
+
+def value_decode(data: bytes) -> Any:
+    """Rebuild a value from the bytes that ``value_encode`` returned."""
+
 def value_use_registry(
     by_class: dict[type, tuple[str, int, Callable[[Any], Any]]], by_tag: dict[str, Callable[[Any, int], Any]]
-) -> None: ...
+) -> None:
+    """Private: the two dicts that ``spellkeep.value`` fills."""
 
 # store ------------------------------------------------------------
 
@@ -141,7 +157,8 @@ class Items:
 class Changes:
     """A cursor over all committed changes."""
 
-    def next_rows(self, count: int) -> list[_Row]: ...
+    def next_rows(self, count: int) -> list[_Row]:
+        """Up to `count` more rows; fewer at the end of the log, where more may come later."""
 
 @disjoint_base
 class Batch:

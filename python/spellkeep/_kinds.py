@@ -152,13 +152,21 @@ def _plain_fields(
     return encode, decode
 
 
+def _constant(value: Any) -> Default:
+    return lambda _: value
+
+
+def _made_by(make: Callable[[], Any]) -> Default:
+    return lambda _: make()
+
+
 def _dataclass_defaults(cls: type) -> dict[str, Default]:
     defaults: dict[str, Default] = {}
     for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:
-            defaults[field.name] = lambda _, value=field.default: value
+            defaults[field.name] = _constant(field.default)
         elif field.default_factory is not dataclasses.MISSING:
-            defaults[field.name] = lambda _, make=field.default_factory: make()
+            defaults[field.name] = _made_by(field.default_factory)
         else:
             defaults[field.name] = Required(optional=not field.init)
     return defaults
@@ -176,9 +184,9 @@ def _attrs(cls: Any, tag: str, version: int) -> tuple[Encode, Decode]:
             if default.takes_self:
                 defaults[field.name] = default.factory
             else:
-                defaults[field.name] = lambda _, make=default.factory: make()
+                defaults[field.name] = _made_by(default.factory)
         else:
-            defaults[field.name] = lambda _, value=default: value
+            defaults[field.name] = _constant(default)
     # A class that caches its hash expects a place for it, which its `__init__` would have made.
     caches_hash = "_attrs_cached_hash" in cls.__hash__.__code__.co_names if hasattr(cls.__hash__, "__code__") else False
     return _plain_fields(cls, tag, version, defaults, ("_attrs_cached_hash",) if caches_hash else ())

@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+
 from spellkeep.errors import StateError
 from spellkeep.value import Limits, Tagged, decode, encode
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import ormsgpack
 import pytest
+
 from spellkeep.value import Limits, decode, encode
 
 

@@ -33,7 +33,8 @@ struct Owner<'a>(&'a Entry);
 impl BufferOwner for Owner<'_> {
     fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
         let whole = PyMemoryView::from(Bound::new(py, EntryBuffer(self.0.clone()))?.as_any())?;
-        whole.get_item(PySlice::new(py, offset as isize, (offset + len) as isize, 1))
+        // Not `PySlice::new`: in PyO3 0.30.1 it leaks the integers that it makes.
+        whole.get_item(py.get_type::<PySlice>().call1((offset, offset + len))?)
     }
 }
 

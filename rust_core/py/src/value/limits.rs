@@ -70,21 +70,25 @@ impl Limits {
         })
     }
 
+    /// Nesting levels of containers.
     #[getter]
     fn depth_max(&self) -> u32 {
         self.depth_max
     }
 
+    /// Items over all containers of one value.
     #[getter]
     fn items_max(&self) -> u64 {
         self.items_max
     }
 
+    /// UTF-8 bytes of one string, or bytes of one binary.
     #[getter]
     fn string_bytes_max(&self) -> usize {
         self.string_bytes_max
     }
 
+    /// Encoded bytes of the whole value.
     #[getter]
     fn value_bytes_max(&self) -> usize {
         self.value_bytes_max
