@@ -6,6 +6,10 @@ pub mod value;
 
 use pyo3::prelude::*;
 
+/// Entries come and go with every write; the system's allocator spends more on them than everything else in a write.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pymodule]
 mod _core {
     #[pymodule_export]

@@ -1,6 +1,6 @@
 //! Wall-clock time, as microseconds since the Unix epoch. It may jump; nothing but display and expiry depends on it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use rustix::time::{ClockId, clock_gettime};
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync {
@@ -14,6 +14,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_us(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+        let now = clock_gettime(ClockId::Realtime);
+        u64::try_from(now.tv_sec).map_or(0, |seconds| seconds * 1_000_000 + now.tv_nsec as u64 / 1000)
     }
 }

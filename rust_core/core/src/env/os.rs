@@ -146,7 +146,7 @@ impl Disk for OsDisk {
         for number in [u64::from(stat.stx_dev_major), u64::from(stat.stx_dev_minor), stat.stx_mnt_id] {
             identity.extend_from_slice(&number.to_le_bytes());
         }
-        Ok(xxhash_rust::xxh3::xxh3_64(&identity))
+        Ok(crate::checksum::xxh3_64(&identity))
     }
 
     fn unique_id(&self) -> Result<[u8; 16], IoError> {

@@ -7,4 +7,4 @@ mod scope_map;
 mod table;
 
 pub use entry::{Entry, Meta};
-pub use scope_map::{Index, Located, ScopeMap};
+pub use scope_map::{Index, Place, ScopeMap};

@@ -1,7 +1,7 @@
 //! The scope table and, per scope, the map from key to entry.
 
-use seize::Collector;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use crate::checksum::xxh3_64_with_seed;
+use seize::{Collector, LocalGuard};
 
 use super::entry::{Entry, Meta};
 use super::table::Table;
@@ -63,14 +63,29 @@ impl Index {
     }
 }
 
-/// Where a key stands, found once per write.
-#[derive(Clone, Copy, Debug)]
-pub struct Located {
+/// Where a key stands, found once per write. True for as long as the append lock is held.
+pub struct Place<'m> {
+    map: &'m ScopeMap,
+    guard: LocalGuard<'m>,
     hash: u32,
     /// The live version; 0 when there is no live value.
     pub live_lsn: Lsn,
     /// Where the key's last record stands; 0 when it never had one.
     pub prev_pos: Pos,
+}
+
+impl Place<'_> {
+    /// Puts the entry of a committed record in place of what was found.
+    #[inline]
+    pub fn apply(&self, token: &mut WriteToken, mut meta: Meta, value_and_key: &[u8]) {
+        meta.hash = self.hash;
+        self.map.table.put(token, &self.guard, Entry::new(meta, value_and_key));
+        match (self.live_lsn != 0, meta.kind == Kind::Set) {
+            (false, true) => self.map.live.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.map.live.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
 }
 
 impl ScopeMap {
@@ -100,29 +115,15 @@ impl ScopeMap {
         self.table.get(&guard, self.hash(key), key, look)
     }
 
-    /// What a write to `key` must know. True for as long as the append lock is held.
+    /// What a write to `key` must know.
     #[inline]
-    pub fn locate(&self, key: &[u8]) -> Located {
-        let hash = self.hash(key);
-        let guard = self.collector.enter();
+    pub fn locate(&self, key: &[u8]) -> Place<'_> {
+        let (hash, guard) = (self.hash(key), self.collector.enter());
         let seen = self
             .table
             .get(&guard, hash, key, |entry| (if self.is_live(entry) { entry.meta().lsn } else { 0 }, entry.meta().pos));
         let (live_lsn, prev_pos) = seen.unwrap_or((0, 0));
-        Located { hash, live_lsn, prev_pos }
-    }
-
-    /// Puts the entry of a committed record in place of what [`ScopeMap::locate`] found.
-    #[inline]
-    pub fn apply(&self, token: &mut WriteToken, at: &Located, mut meta: Meta, value_and_key: &[u8]) {
-        meta.hash = at.hash;
-        let guard = self.collector.enter();
-        self.table.put(token, &guard, Entry::new(meta, value_and_key));
-        match (at.live_lsn != 0, meta.kind == Kind::Set) {
-            (false, true) => self.live.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.live.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        Place { map: self, guard, hash, live_lsn, prev_pos }
     }
 
     /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1).

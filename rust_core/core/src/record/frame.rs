@@ -1,6 +1,6 @@
 //! A frame as stored, and the checks before anything in it is believed.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use crate::checksum::{xxh3_64, xxh3_64_with_seed};
 
 use super::le::{u16_at, u32_at, u64_at};
 use super::{Kind, Lsn, Pos, StateClass};

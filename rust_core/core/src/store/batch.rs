@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::commit::{check_version, meta_of};
 use super::{Store, StoreError};
-use crate::index::{Located, ScopeMap};
+use crate::index::ScopeMap;
 use crate::record::{Draft, FLAG_BATCH, FLAG_BATCH_LAST, Kind, Lsn, Pos};
 use crate::sync::Arc;
 
@@ -55,14 +55,15 @@ impl Batch {
         self.bytes
     }
 
-    /// Finds every key, checks every condition, and leaves out deletes of keys that are not there.
-    fn plan(&self) -> Result<Vec<(usize, Located)>, StoreError> {
+    /// Checks every condition and leaves out deletes of keys that are not there: which operations are to be written, and
+    /// where the last record of each one's key stands.
+    fn plan(&self) -> Result<Vec<(usize, Pos)>, StoreError> {
         let mut plan = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
             let at = op.map.locate(op.draft.key());
             check_version(op.if_version, &at, index)?;
             if op.draft.kind() != Kind::Delete || at.live_lsn != 0 {
-                plan.push((index, at));
+                plan.push((index, at.prev_pos));
             }
         }
         Ok(plan)
@@ -81,15 +82,16 @@ impl Store {
         let plan = batch.plan()?;
         let mut versions = vec![0; batch.ops.len()];
         let mut positions = Vec::with_capacity(plan.len());
-        for (i, (index, at)) in plan.iter().enumerate() {
+        for (i, (index, prev_pos)) in plan.iter().enumerate() {
             let flags = batch_flags(i, plan.len());
-            let (lsn, pos) = append.push(&mut batch.ops[*index].draft, time_us, at.prev_pos, flags);
+            let (lsn, pos) = append.push(&mut batch.ops[*index].draft, time_us, *prev_pos, flags);
             versions[*index] = lsn;
             positions.push(pos);
         }
-        for ((index, at), pos) in plan.iter().zip(&positions) {
+        for ((index, _), pos) in plan.iter().zip(&positions) {
             let Op { map, draft, .. } = &batch.ops[*index];
-            map.apply(append.token(), at, meta_of(draft, versions[*index], *pos, time_us), draft.value_and_key());
+            let meta = meta_of(draft, versions[*index], *pos, time_us);
+            map.locate(draft.key()).apply(append.token(), meta, draft.value_and_key());
         }
         append.done();
         Ok(versions)
@@ -128,15 +130,15 @@ impl Store {
             return Ok(Some(versions));
         }
         let time_us = self.wal.env().clock.now_us();
-        let prev: Vec<Pos> = plan.iter().map(|(_, at)| at.prev_pos).collect();
+        let prev: Vec<Pos> = plan.iter().map(|(_, prev_pos)| *prev_pos).collect();
         let mut drafts: Vec<Draft> =
             plan.iter().map(|(index, _)| std::mem::take(&mut batch.ops[*index].draft)).collect();
         let ops = &batch.ops;
         let done = gate.commit(&mut drafts, &prev, time_us, |token, first, positions, drafts| {
-            for (i, ((index, at), draft)) in plan.iter().zip(drafts).enumerate() {
+            for (i, ((index, _), draft)) in plan.iter().zip(drafts).enumerate() {
                 let lsn = first + i as Lsn;
                 let meta = meta_of(draft, lsn, positions[i], time_us);
-                ops[*index].map.apply(token, at, meta, draft.value_and_key());
+                ops[*index].map.locate(draft.key()).apply(token, meta, draft.value_and_key());
                 versions[*index] = lsn;
             }
         });

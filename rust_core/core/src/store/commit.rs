@@ -1,7 +1,7 @@
 //! Single writes: set, delete, clear. The version check, the version and the append are one step under the append lock.
 
 use super::{Store, StoreError};
-use crate::index::{Located, Meta, ScopeMap};
+use crate::index::{Meta, Place, ScopeMap};
 use crate::record::{Draft, Kind, Lsn, Pos, StateClass};
 use crate::wal::Append;
 
@@ -17,7 +17,7 @@ pub struct Removed {
 /// How many hidden values are freed in one go under the append lock after a clear.
 const FREE_AT_ONCE: usize = 256;
 
-pub(super) fn check_version(if_version: Option<Lsn>, at: &Located, index: usize) -> Result<(), StoreError> {
+pub(super) fn check_version(if_version: Option<Lsn>, at: &Place<'_>, index: usize) -> Result<(), StoreError> {
     match if_version {
         Some(expected) if expected != at.live_lsn => {
             Err(StoreError::Conflict { expected, current: at.live_lsn, index })
@@ -44,13 +44,15 @@ impl Store {
         let mut append = self.wal.append(draft.frame_len())?;
         let at = map.locate(draft.key());
         check_version(if_version, &at, 0)?;
-        Ok(Self::put(&mut append, map, &at, draft, time_us)).inspect(|_| append.done())
+        let lsn = Self::put(&mut append, &at, draft, time_us);
+        append.done();
+        Ok(lsn)
     }
 
     #[inline]
-    fn put(append: &mut Append<'_>, map: &ScopeMap, at: &Located, draft: &mut Draft, time_us: u64) -> Lsn {
+    fn put(append: &mut Append<'_>, at: &Place<'_>, draft: &mut Draft, time_us: u64) -> Lsn {
         let (lsn, pos) = append.push(draft, time_us, at.prev_pos, 0);
-        map.apply(append.token(), at, meta_of(draft, lsn, pos, time_us), draft.value_and_key());
+        at.apply(append.token(), meta_of(draft, lsn, pos, time_us), draft.value_and_key());
         lsn
     }
 
@@ -68,7 +70,7 @@ impl Store {
         if at.live_lsn == 0 {
             return Ok(Removed { lsn: 0, count: 0 });
         }
-        let lsn = Self::put(&mut append, map, &at, &mut draft, time_us);
+        let lsn = Self::put(&mut append, &at, &mut draft, time_us);
         append.done();
         Ok(Removed { lsn, count: 1 })
     }

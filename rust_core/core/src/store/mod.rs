@@ -6,7 +6,7 @@ mod history;
 
 use crate::env::Env;
 use crate::error::Coded;
-use crate::index::{Entry, Index, Located, Meta, ScopeMap};
+use crate::index::{Entry, Index, Meta, ScopeMap};
 use crate::record::{Frame, Kind, Lsn, Pos};
 use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -75,7 +75,7 @@ impl Store {
     /// See [`Wal::open`].
     pub fn open(env: Env, options: WalOptions) -> Result<Self, StoreError> {
         let random = env.disk.unique_id().map_err(WalError::from)?;
-        let index = Index::new(xxhash_rust::xxh3::xxh3_64(&random));
+        let index = Index::new(crate::checksum::xxh3_64(&random));
         let mut token = WriteToken::new();
         let (wal, recovery) = Wal::open(env, options, &mut |frame, pos| replay(&index, &mut token, frame, pos))?;
         Ok(Self { wal, index, closed: AtomicBool::new(false), recovery })
@@ -167,6 +167,5 @@ fn replay(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
         }
         return;
     }
-    let at: Located = map.locate(frame.key());
-    map.apply(token, &at, entry_meta(frame, pos), frame.value_and_key());
+    map.locate(frame.key()).apply(token, entry_meta(frame, pos), frame.value_and_key());
 }

@@ -1,6 +1,6 @@
 //! The manifest: which store this is, which opening wrote last, and how far the log had come for certain.
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::checksum::xxh3_64;
 
 use super::WalError;
 use super::damage::Damage;

@@ -4,7 +4,7 @@
 //! The stream position of a byte fixes its place: `position % capacity`. The layout is in `docs/format.md`, Ring.
 #![allow(unsafe_code)]
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::checksum::xxh3_64;
 
 use crate::env::Region;
 use crate::record::{Lsn, Pos};

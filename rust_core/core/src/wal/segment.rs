@@ -1,6 +1,6 @@
 //! Segments: append-only files that hold the stream from one position on. Sealed when full, never changed again.
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::checksum::xxh3_64;
 
 use super::WalError;
 use super::damage::Damage;
