@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import AsyncIterator, ItemsView, Iterator, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import _core
-from spellkeep.changes import Change, Entry, entry_from_parts
+from spellkeep.changes import Change, Entry, StateClass, entry_from_parts
 from spellkeep.errors import Conflict, KeyMissing
 
 if TYPE_CHECKING:
@@ -17,12 +17,37 @@ __all__ = ["ScopeHandle"]
 _MISSING = object()
 
 
+class _Items(ItemsView[str, Any]):
+    """The items of a handle; iteration goes over those of the moment when it began."""
+
+    _mapping: ScopeHandle
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return self._mapping.iter_items()
+
+    def __contains__(self, item: object) -> bool:
+        # The inherited one asks for the value under things that cannot be keys.
+        return isinstance(item, tuple) and len(item) == 2 and item[0] in self._mapping and super().__contains__(item)
+
+
+class _Values(ValuesView[Any]):
+    """The values of a handle; iteration goes over those of the moment when it began."""
+
+    _mapping: ScopeHandle
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping.iter_items())
+
+    def __contains__(self, value: object) -> bool:
+        return any(found is value or found == value for found in self)
+
+
 class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
     """One scope of one store as a mutable mapping. Made by ``state.scope(scope)``.
 
     ``handle[key]``, ``handle[key] = value``, ``del``, ``in``, ``len``, iteration in key order, ``get``, ``pop``,
     ``setdefault``, ``update`` (one atomic batch), ``clear`` (one record). ``set`` returns the version and takes
-    ``if_version``. Iteration goes over the keys as they were when it began.
+    ``if_version``. Iteration, over ``items()`` and ``values()`` too, goes over what there was when it began.
     """
 
     store: StateManager
@@ -40,6 +65,14 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.list_keys())
+
+    def items(self) -> ItemsView[str, Any]:
+        """A view of keys and values, in key order."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Any]:
+        """A view of the values, in key order."""
+        return _Values(self)
 
     def __contains__(self, key: object) -> bool:
         try:
