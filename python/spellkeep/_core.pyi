@@ -177,6 +177,8 @@ class Batch:
         """Add: store `value` under `key`. The value is encoded now; later changes to it do not count."""
     def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> None:
         """Add: remove `key`."""
+    def discard(self) -> None:
+        """Drop what was added so far, so that the batch is empty again. Nothing once it is committed."""
     def commit(self, *, acknowledge: bool = True) -> int:
         """Commit; return the last version written, or 0 when there was nothing to write."""
     @property

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._waiting import wait_durable
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
+from spellkeep.errors import Closed
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
@@ -70,8 +71,9 @@ class Stats:
 class Batch(_core.Batch):
     """Operations that are committed as one: all or none, after a crash too.
 
-    As a context manager it commits at the end of the block and drops everything when the block raises. Of several
-    operations on one key the last one holds. Values are encoded when they are added.
+    As a context manager it commits at the end of the block, unless ``commit`` was called in it, and drops everything
+    when the block raises. Of several operations on one key the last one holds, with the first ``if_version`` given.
+    Values are encoded when they are added. A conflict writes nothing and leaves the batch as it is.
     """
 
     def __new__(cls, store: StateManager) -> Self:
@@ -87,7 +89,9 @@ class Batch(_core.Batch):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is not None:
+            self.discard()
+        elif self.versions is None:
             self.commit()
 
     async def __aenter__(self) -> Self:
@@ -96,7 +100,9 @@ class Batch(_core.Batch):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is not None:
+            self.discard()
+        elif self.versions is None:
             await self.acommit()
 
     async def acommit(self) -> int:
@@ -217,6 +223,8 @@ class StateManager(_core.Store):
         return Stats(**self._stats_dict())
 
     def __enter__(self) -> Self:
+        if self.closed:
+            raise Closed("the store is closed; open it again", code="store.closed")
         return self
 
     def __exit__(
@@ -225,7 +233,7 @@ class StateManager(_core.Store):
         self.close()
 
     async def __aenter__(self) -> Self:
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

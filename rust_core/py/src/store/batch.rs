@@ -70,6 +70,7 @@ impl Batch {
         if_version: Option<u64>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let class = self::state_class(state_class, StateClass::Standard)?;
         let map = self.shared.scope(scope.get().encoded());
         let mut draft = Draft::default();
@@ -80,10 +81,19 @@ impl Batch {
     /// Add: remove `key`.
     #[pyo3(signature = (scope, key, *, if_version=None))]
     fn delete(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<()> {
+        self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let map = self.shared.scope(scope.get().encoded());
         let key = key_str(key)?.as_bytes();
         let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
         self.add(scope.py(), Op { map, draft, if_version })
+    }
+
+    /// Drop what was added so far, so that the batch is empty again. Nothing once it is committed.
+    fn discard(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if pending.versions.is_none() {
+            *pending = Pending::default();
+        }
     }
 
     /// Commit; return the last version written, or 0 when there was nothing to write.

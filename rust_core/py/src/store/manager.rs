@@ -49,17 +49,25 @@ impl Store {
         py: Python<'_>,
         path: Option<PathBuf>,
         durability: &str,
-        interval_ms: u64,
+        interval_ms: i128,
         limits: Option<&Bound<'_, Limits>>,
-        ring_bytes: u64,
-        segment_bytes: u64,
+        ring_bytes: i128,
+        segment_bytes: i128,
         mapped_ring: Option<bool>,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
             to_py(py, WalError::BadOption(what).into())
         })?;
-        let options = WalOptions { durability, interval_ms, ring_bytes, segment_bytes, mapped_ring };
+        // What no `u64` holds becomes what no option may be, so that the engine names the range.
+        let number = |given: i128| u64::try_from(given).unwrap_or(if given < 0 { 0 } else { u64::MAX });
+        let options = WalOptions {
+            durability,
+            interval_ms: number(interval_ms),
+            ring_bytes: number(ring_bytes),
+            segment_bytes: number(segment_bytes),
+            mapped_ring,
+        };
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {

@@ -170,18 +170,21 @@ fn refused(py: Python<'_>, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyE
         return to_py(py, error);
     };
     let name = String::from_utf8_lossy(key);
-    let detail = match (expected, current) {
+    let mut detail = match (expected, current) {
         (0, _) => format!("{name:?} exists at version {current}, expected nothing: read it again, then decide"),
         (_, 0) => format!("{name:?} is gone, expected version {expected}: read it again, then decide"),
         _ => format!("{name:?} is at version {current}, expected {expected}: read it again, then try again"),
     };
-    let build = || -> PyResult<PyErr> {
+    let mut build = || -> PyResult<PyErr> {
         let fields = PyDict::new(py);
         fields.set_item("expected_version", expected)?;
         fields.set_item("current_version", current)?;
         // The value as of now, which may have moved on since the check.
-        let value = map.get(key, |entry| value_of(py, entry)).transpose()?;
-        fields.set_item("current", value)?;
+        match map.get(key, |entry| value_of(py, entry)).transpose() {
+            Ok(value) => fields.set_item("current", value)?,
+            // It is a conflict all the same, and the caller tries again for conflicts only.
+            Err(failure) => detail = format!("{detail}. The value stored now cannot be read: {failure}"),
+        }
         Ok(raise(py, "Conflict", "cas.version_mismatch", &detail, Some(fields)))
     };
     build().unwrap_or_else(|failure| failure)
