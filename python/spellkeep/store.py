@@ -114,7 +114,7 @@ class Batch(_core.Batch):
 
     def __repr__(self) -> str:
         done = "committed" if self.versions is not None else "open"
-        return f"<Batch of {len(self)} operations, {done}>"
+        return f"<Batch of {len(self)} {'operation' if len(self) == 1 else 'operations'}, {done}>"
 
 
 _open_stores: weakref.WeakSet[StateManager] = weakref.WeakSet()
