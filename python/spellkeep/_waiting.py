@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import os
 import socket
 import threading
 import weakref
 
 from spellkeep import _core
+from spellkeep.errors import Closed, StateError
 
 __all__ = ["wait_durable"]
 
@@ -22,39 +24,56 @@ class _Waiter:
         self._store = weakref.ref(store)
         self._pending: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
-        self._socket, writing = socket.socketpair()
+        reading, writing = socket.socketpair()
         with writing:
-            self._socket.setblocking(False)
+            reading.setblocking(False)
             store._add_waker(writing.fileno())
-        loop.add_reader(self._socket.fileno(), self._on_wake)
+        # Nobody tells when a loop is closed: the descriptor lives as long as this object, which goes with the loop.
+        self._fd = reading.detach()
+        loop.add_reader(self._fd, self._on_wake)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
 
     async def wait(self, store: _core.Store, version: int) -> None:
+        # A store that is being closed syncs everything by itself.
+        with contextlib.suppress(Closed):
+            store._request_sync()
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._pending, (version, next(self._order), future))
-        store._request_sync()
         self._settle(store)
         await future
 
     def _on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._socket.recv(4096)
+            if not os.read(self._fd, 4096):
+                # The store is gone. A descriptor at its end stays readable, and the loop would never sleep again.
+                asyncio.get_running_loop().remove_reader(self._fd)
+                return
         store = self._store()
         if store is not None:
             self._settle(store)
 
     def _settle(self, store: _core.Store) -> None:
         durable = store.durable_version
-        while self._pending and self._pending[0][0] <= durable:
+        while self._pending and (self._pending[0][0] <= durable or self._pending[0][2].done()):
             future = heapq.heappop(self._pending)[2]
             if not future.done():
                 future.set_result(None)
-        try:
-            store._check_poison()
-        except Exception as poisoned:
-            for _, _, future in self._pending:
-                if not future.done():
-                    future.set_exception(poisoned)
-            self._pending.clear()
+        while self._pending and (poisoned := _poison_of(store)) is not None:
+            future = heapq.heappop(self._pending)[2]
+            if not future.done():
+                future.set_exception(poisoned)
+
+
+def _poison_of(store: _core.Store) -> StateError | None:
+    """An error for one waiter, when nothing more becomes durable."""
+    try:
+        store._check_poison()
+    except StateError as poisoned:
+        return poisoned
+    return None
 
 
 _waiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakKeyDictionary[_core.Store, _Waiter]] = (

@@ -14,7 +14,6 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._waiting import wait_durable
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
-from spellkeep.errors import Closed
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
@@ -223,8 +222,7 @@ class StateManager(_core.Store):
         return Stats(**self._stats_dict())
 
     def __enter__(self) -> Self:
-        if self.closed:
-            raise Closed("the store is closed; open it again", code="store.closed")
+        self._check_open()
         return self
 
     def __exit__(
@@ -325,6 +323,7 @@ class StateManager(_core.Store):
 
     async def aflush(self) -> int:
         """As ``flush``, without blocking the event loop."""
+        self._check_open()
         await wait_durable(self, self.last_version)
         return self.durable_version
 

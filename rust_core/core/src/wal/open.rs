@@ -20,7 +20,11 @@ const LOCK: &str = "LOCK";
 const LEAST_BYTES: u64 = 64 << 10;
 
 impl WalOptions {
-    fn check(&self) -> Result<(), WalError> {
+    /// Whether every option is in its range.
+    ///
+    /// # Errors
+    /// [`WalError::BadOption`] names the first that is not.
+    pub fn check(&self) -> Result<(), WalError> {
         let bad = |what: &str| Err(WalError::BadOption(what.to_owned()));
         if self.ring_bytes < LEAST_BYTES || self.ring_bytes > 1 << 30 || self.ring_bytes % 4096 != 0 {
             return bad("ring_bytes must be a multiple of 4096 from 65,536 to 1,073,741,824");

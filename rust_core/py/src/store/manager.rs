@@ -68,6 +68,8 @@ impl Store {
             segment_bytes: number(segment_bytes),
             mapped_ring,
         };
+        // Before the directory is made.
+        options.check().map_err(|e| to_py(py, e.into()))?;
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {
@@ -236,6 +238,12 @@ impl Store {
         let owned = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().map_err(PyOSError::new_err)?;
         self.shared.wal().add_waker(Waker::new(owned));
         Ok(())
+    }
+
+    /// Raise Closed or Forked when the store takes no calls here.
+    #[pyo3(name = "_check_open")]
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.check().map_err(|e| to_py(py, e))
     }
 
     /// Raise Poisoned when nothing more is acknowledged.
