@@ -114,3 +114,6 @@ class Changes(Iterator[Change]):
         if not self._rows:
             raise StopIteration
         return change_from_row(self._rows.pop())
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a cursor over changes cannot be pickled: ask the store for another, with since=")

@@ -52,13 +52,15 @@ class StateError(Exception):
         return self.detail
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.detail, dict(self.__dict__)))
+        fields = {name: value for name, value in vars(self).items() if name != "detail"}
+        if isinstance(self, OSError):
+            # Kept outside of the dict, and outside of what OSError itself would pickle.
+            fields |= {"errno": self.errno, "filename": self.filename}
+        return (_rebuild, (type(self), self.detail, fields))
 
 
 def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> StateError:
-    error = cls(detail)
-    error.__dict__.update(fields)
-    return error
+    return cls(detail, **fields)
 
 
 class InvalidKey(StateError, ValueError):
@@ -66,7 +68,10 @@ class InvalidKey(StateError, ValueError):
 
 
 class LimitExceeded(StateError, ValueError):
-    """A value, key or batch is larger than a configured limit. Codes ``value.*``; ``path`` names the place inside."""
+    """A value, batch or option is beyond its limit.
+
+    Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``; ``store.option``.
+    """
 
     path: str | None = None
 
@@ -101,8 +106,8 @@ class Conflict(StateError):
         current: the value stored now, or None.
     """
 
-    expected_version: int
-    current_version: int
+    expected_version: int = 0
+    current_version: int = 0
     current: Any = None
 
 
@@ -117,7 +122,7 @@ class StorageFailed(StateError, OSError):
 
 
 class Corrupted(StateError):
-    """Stored bytes are not what was written. Code ``log.damaged`` and others of ``log.*``.
+    """Stored bytes are not what was written. Codes ``log.damaged log.not_a_store value.malformed value.format_version``.
 
     Attributes:
         file: path of the damaged file.
@@ -135,7 +140,7 @@ class Poisoned(StateError):
 
 
 class Closed(StateError):
-    """The store was closed. Code ``store.closed``."""
+    """The store was closed (``store.closed``), or the batch is committed (``batch.committed``)."""
 
 
 class Forked(StateError):
