@@ -129,7 +129,8 @@ class MutableMappingContract(ABC):
         assert same == full
         assert full != {**same, "d": 4}
         assert full != {**same, "a": 2}
-        assert full != [("a", 1), ("b", [2]), ("c", None)]
+        pairs: object = [("a", 1), ("b", [2]), ("c", None)]
+        assert full != pairs
         with pytest.raises(TypeError):
             hash(full)
 

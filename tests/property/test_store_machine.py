@@ -284,6 +284,8 @@ class WithoutMapping(StoreMachine):
 EXAMPLES = max(20, settings.default.max_examples // 5) if settings.default else 20
 
 
+# The long profile takes minutes for each.
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("machine", [InMemory, Process, Interval, Sync, WithoutMapping])
 def test_any_sequence_of_calls_gives_what_a_dict_gives(machine: type[StoreMachine]) -> None:
     case = machine.TestCase

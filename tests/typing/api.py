@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_type
+import contextlib
+import os
+from collections.abc import AsyncIterator, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, assert_type
 
-from spellkeep import StateScope, errors
+import spellkeep as sk
+from spellkeep import (
+    Batch,
+    Change,
+    Entry,
+    Limits,
+    Recovery,
+    ScopeHandle,
+    StateClass,
+    StateManager,
+    StateScope,
+    Stats,
+    errors,
+)
+from spellkeep.changes import Operation
 from spellkeep.scope import ScopeKind
+from spellkeep.store import Durability
 
 # scope
 assert_type(StateScope.GLOBAL, StateScope)
@@ -57,3 +77,210 @@ def catches_builtins(error: errors.InvalidKey | errors.LimitExceeded) -> ValueEr
 def catches_os_errors(error: errors.StorageFailed) -> OSError:
     """The builtin base is visible to the checker."""
     return error
+
+
+# store: opening
+SCOUT = StateScope.agent("scout")
+word: Durability = "sync"
+assert_type(sk.open("memory:"), StateManager)
+assert_type(sk.open(Path("state")), StateManager)
+assert_type(
+    sk.open(
+        "state",
+        durability=word,
+        interval_ms=5,
+        limits=Limits(depth_max=8),
+        ring_bytes=1 << 20,
+        segment_bytes=1 << 20,
+        mapped_ring=None,
+    ),
+    StateManager,
+)
+sk.open(b"state")  # type: ignore[arg-type]
+sk.open(None)  # type: ignore[arg-type]
+sk.open("state", "sync")  # type: ignore[call-arg]
+sk.open("state", durability="always")  # type: ignore[arg-type]
+sk.open("state", durability=True)  # type: ignore[arg-type]
+sk.open("state", interval_ms=0.5)  # type: ignore[arg-type]
+sk.open("state", limits={"depth_max": 8})  # type: ignore[arg-type]
+sk.open("state", sync=True)  # type: ignore[call-arg]
+open_by_path: os.PathLike[str] = Path("state")
+sk.open(open_by_path)
+
+
+def uses_a_store(state: StateManager) -> None:
+    """Every call of the store."""
+    with state as entered:
+        assert_type(entered, StateManager)
+    assert_type(state.path, str)
+    assert_type(state.durability, Literal["process", "interval", "sync"])
+    assert_type(state.closed, bool)
+    assert_type(state.forked, bool)
+    assert_type(state.last_version, int)
+    assert_type(state.durable_version, int)
+    assert_type(state.recovery, Recovery)
+    assert_type(state.recovery.cut_reason, str | None)
+    assert_type(state.recovery.clean, bool)
+    assert_type(state.stats(), Stats)
+    assert_type(state.stats().key_count, int)
+    assert_type(state.set(SCOUT, "k", {"any": object()}), int)
+    assert_type(state.set(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(state.delete(SCOUT, "k"), int)
+    assert_type(state.delete(SCOUT, "k", if_version=None), int)
+    assert_type(state.exists(SCOUT, "k"), bool)
+    assert_type(state.list_keys(SCOUT), list[str])
+    assert_type(state.list_keys(SCOUT, prefix="a"), list[str])
+    assert_type(list(state.items(SCOUT, "a")), list[tuple[str, Any]])
+    assert_type(state.clear_scope(SCOUT), int)
+    assert_type(state.list_scopes(), list[StateScope])
+    assert_type(state.scope(SCOUT), ScopeHandle)
+    assert_type(state.scope(SCOUT, state_class=StateClass.STANDARD), ScopeHandle)
+    assert_type(state.entry(SCOUT, "k"), Entry)
+    assert_type(state.history(SCOUT, "k", limit=3), list[Change])
+    assert_type(list(state.changes(since=3)), list[Change])
+    assert_type(state.flush(), int)
+    assert_type(state.batch(), Batch)
+    assert_type(state.abatch(), Batch)
+    state.close()
+
+    # A value may be anything, and its reader says what it is.
+    number: int = state.get(SCOUT, "k", 0)
+    text: str = state.get(SCOUT, "k")
+    print(number, text)
+
+    state.set("agent:scout", "k", 1)  # type: ignore[arg-type]
+    state.set(SCOUT, b"k", 1)  # type: ignore[arg-type]
+    state.set(SCOUT, "k")  # type: ignore[call-arg]
+    state.set(SCOUT, "k", 1, 3)  # type: ignore[call-arg]
+    state.set(SCOUT, "k", 1, if_version="3")  # type: ignore[arg-type]
+    state.set(SCOUT, "k", 1, expected=3)  # type: ignore[call-arg]
+    state.set(SCOUT, "k", 1, state_class="trusted")  # type: ignore[arg-type]
+    state.get(SCOUT)  # type: ignore[call-arg]
+    state.history(SCOUT, "k", 3)  # type: ignore[call-arg]
+    state.changes(3)  # type: ignore[call-arg]
+    state.scope("scout")  # type: ignore[arg-type]
+    state.last_version = 3  # type: ignore[misc]
+    state.durability = "sync"  # type: ignore[misc]
+    state.recovery.clean = True  # type: ignore[misc]
+    state["k"]  # type: ignore[index]
+
+
+def uses_entries_and_changes(entry: Entry, change: Change) -> None:
+    """What reading gives."""
+    assert_type(entry.version, int)
+    assert_type(entry.updated_at, datetime)
+    assert_type(entry.state_class, StateClass)
+    _, version, _, _ = entry
+    assert_type(version, int)
+    assert_type(change.version, int)
+    assert_type(change.at, datetime)
+    assert_type(change.operation, Literal["set", "delete", "clear"])
+    assert_type(change.scope, StateScope)
+    assert_type(change.key, str | None)
+    assert_type(change.in_batch, bool)
+    operation: Operation = change.operation
+    print(operation)
+
+    change.key.upper()  # type: ignore[union-attr]
+    change.version = 2  # type: ignore[misc]
+    entry.version = 2  # type: ignore[misc]
+    print(change.operation == "update")  # type: ignore[comparison-overlap]
+
+
+def uses_a_batch(state: StateManager) -> None:
+    """Every call of a batch."""
+    with state.batch() as batch:
+        assert_type(batch, Batch)
+        batch.set(SCOUT, "k", 1)
+        batch.set(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED)
+        batch.delete(SCOUT, "k", if_version=3)
+        batch.discard()
+        assert_type(len(batch), int)
+    assert_type(batch.versions, list[int] | None)
+    assert_type(batch.commit(), int)
+
+    version: int = batch.set(SCOUT, "k", 1)  # type: ignore[func-returns-value, assignment]
+    batch.set("k", 1)  # type: ignore[call-arg, arg-type]
+    batch.versions[0]  # type: ignore[index]
+    print(version)
+
+
+def uses_a_handle(handle: ScopeHandle) -> None:
+    """A handle is a mutable mapping from str, and more."""
+    mapping: MutableMapping[str, Any] = handle
+    assert_type(handle.store, StateManager)
+    assert_type(handle.scope, StateScope)
+    assert_type(handle.state_class, StateClass)
+    assert_type(handle.set("k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(handle.delete("k", if_version=1), int)
+    assert_type(handle.exists("k"), bool)
+    assert_type(handle.entry("k"), Entry)
+    assert_type(handle.history("k"), list[Change])
+    assert_type(handle.list_keys("a"), list[str])
+    assert_type(list(handle.iter_items("a")), list[tuple[str, Any]])
+    assert_type(handle.keys(), KeysView[str])
+    assert_type(handle.values(), ValuesView[Any])
+    assert_type(handle.items(), ItemsView[str, Any])
+    assert_type(iter(handle), Iterator[str])
+    assert_type(len(handle), int)
+    assert_type("k" in handle, bool)
+    assert_type(handle.popitem(), tuple[str, Any])
+    handle["k"] = mapping.pop("k", None)
+    handle.update({"k": 1}, other=2)
+    handle.setdefault("k", 1)
+    handle.clear()
+    del handle["k"]
+
+    handle[7]  # type: ignore[index]
+    handle[7] = 1  # type: ignore[index]
+    handle.set("k")  # type: ignore[call-arg]
+    handle.get(SCOUT, "k", 1)  # type: ignore[call-arg, arg-type]
+    handle.scope = SCOUT  # type: ignore[misc]
+    handle.state_class = StateClass.TRUSTED  # type: ignore[misc]
+
+
+async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
+    """What is awaited is what the sync call returns."""
+    async with state as entered:
+        assert_type(entered, StateManager)
+    assert_type(await state.aset(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(await state.adelete(SCOUT, "k"), int)
+    assert_type(await state.aexists(SCOUT, "k"), bool)
+    assert_type(await state.aentry(SCOUT, "k"), Entry)
+    assert_type(await state.alist_keys(SCOUT), list[str])
+    assert_type(state.aitems(SCOUT), AsyncIterator[tuple[str, Any]])
+    assert_type(await state.aclear_scope(SCOUT), int)
+    assert_type(await state.alist_scopes(), list[StateScope])
+    assert_type(await state.ahistory(SCOUT, "k", limit=2), list[Change])
+    assert_type(state.achanges(since=2), AsyncIterator[Change])
+    assert_type(await state.aflush(), int)
+    assert_type(await state.astats(), Stats)
+    async with state.abatch() as batch:
+        assert_type(batch, Batch)
+    assert_type(await batch.acommit(), int)
+    assert_type(await handle.aset("k", 1, state_class=StateClass.TRUSTED), int)
+    assert_type(await handle.adelete("k"), int)
+    assert_type(await handle.aexists("k"), bool)
+    assert_type(await handle.aentry("k"), Entry)
+    assert_type(await handle.alist_keys(), list[str])
+    assert_type(handle.aiter_items(), AsyncIterator[tuple[str, Any]])
+    assert_type(await handle.ahistory("k"), list[Change])
+    assert_type(await handle.apopitem(), tuple[str, Any])
+    await handle.apop("k", None)
+    await handle.asetdefault("k", 1)
+    await handle.aupdate({"k": 1}, other=2)
+    await handle.aclear()
+    await state.aclose()
+
+    # The wait that was forgotten, and the loop that is none.
+    version: int = state.aset(SCOUT, "k", 1)  # type: ignore[assignment]
+    for item in state.aitems(SCOUT):  # type: ignore[attr-defined]
+        print(item, version)
+    await state.set(SCOUT, "k", 1)  # type: ignore[misc]
+
+
+# Every reason to try again, to fix the call or to stop can be caught by its class.
+with contextlib.suppress(errors.Conflict, errors.StoreLocked):
+    pass
+with contextlib.suppress(errors.Closed, errors.Poisoned, errors.Forked, errors.Corrupted, errors.StorageFailed):
+    pass

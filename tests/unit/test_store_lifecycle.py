@@ -450,9 +450,10 @@ def test_attributes_of_a_store_cannot_be_replaced_by_mistake() -> None:
         for name in ("last_version", "durability", "path", "recovery", "closed"):
             with pytest.raises(AttributeError):
                 setattr(state, name, 1)
-        for made in (Batch, ScopeHandle, StateManager):
+        made: list[Any] = [Batch, ScopeHandle, StateManager]
+        for cls in made:
             with pytest.raises(TypeError):
-                made()
+                cls()
 
 
 def test_a_store_keeps_its_figures() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -37,7 +38,8 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateManag
 
 def at_once(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
     """Runs `work(0)` to `work(count - 1)`, each in a thread, all starting together; gives their results."""
-    start, results, failures = threading.Barrier(count), [None] * count, []
+    start, results = threading.Barrier(count), [None] * count
+    failures: list[BaseException] = []
 
     def run(index: int) -> None:
         try:
@@ -69,7 +71,7 @@ def test_compare_and_set_increments_add_up_exactly(state: StateManager) -> None:
 
 
 def increments(state: StateManager, count: int) -> list[int]:
-    versions = []
+    versions: list[int] = []
     while len(versions) < count:
         entry = state.entry(SCOUT, "count")
         try:
@@ -128,8 +130,9 @@ def test_threads_that_pop_the_same_keys_never_get_a_value_twice(state: StateMana
 def test_threads_that_race_to_setdefault_agree(state: StateManager) -> None:
     handle = state.scope(SCOUT)
     for round_number in range(50):
-        results = at_once(lambda index, key=f"key-{round_number}": handle.setdefault(key, index))
-        assert set(results) == {handle[f"key-{round_number}"]}
+        key = f"key-{round_number}"
+        results = at_once(functools.partial(handle.setdefault, key))
+        assert set(results) == {handle[key]}
     assert state.last_version == 50
 
 

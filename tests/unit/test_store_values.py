@@ -47,7 +47,7 @@ BAD_VALUES: list[tuple[Callable[[], Any], type[errors.StateError], str, str]] = 
     (lambda: {"big": "x" * ((16 << 20) + 1)}, errors.LimitExceeded, "value.string_bytes", "$.big"),
     (lambda: {"many": [0] * 1_000_001}, errors.LimitExceeded, "value.items", "$.many"),
     (lambda: [b"x" * (16 << 20)] * 5, errors.LimitExceeded, "value.total_bytes", "$["),
-    (lambda: (i for i in ()), errors.NotSerializable, "value.unsupported_type", "$"),
+    (lambda: iter([1]), errors.NotSerializable, "value.unsupported_type", "$"),
     (lambda: np.array([object()]), errors.NotSerializable, "value.unsupported_type", "$"),
 ]
 
@@ -242,12 +242,13 @@ def test_decode_functions_may_change_the_entry_that_is_being_read(state: StateMa
         return trap
 
     sk.register(Trap, tag="test_store_values.Trap", encode=lambda _: "payload", decode=decode)
-    for read in (
+    reads: list[Callable[[], Any]] = [
         lambda: state.get(SCOUT, "trap"),
         lambda: state.entry(SCOUT, "trap").value,
         lambda: state.scope(SCOUT)["trap"],
         lambda: dict(state.items(SCOUT, "trap"))["trap"],
-    ):
+    ]
+    for read in reads:
         state.set(SCOUT, "trap", [Trap(), "behind"])
         found, behind = read()
         assert (found.payload, behind) == ("payload", "behind")

@@ -141,7 +141,7 @@ def test_an_entry_shows_value_version_time_and_class(state: StateManager) -> Non
     before = datetime.now(UTC) - timedelta(seconds=1)
     version = state.set(SCOUT, "a", [1], state_class=StateClass.TRUSTED)
     entry = state.entry(SCOUT, "a")
-    assert entry == ([1], version, entry.updated_at, StateClass.TRUSTED)
+    assert (entry.value, entry.version, entry.state_class) == ([1], version, StateClass.TRUSTED)
     assert before < entry.updated_at < datetime.now(UTC) + timedelta(seconds=1)
     assert entry.updated_at.tzinfo is UTC
     assert state.history(SCOUT, "a")[0].at == entry.updated_at
