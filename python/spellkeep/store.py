@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._waiting import wait_durable
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
+from spellkeep.errors import StateError
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
@@ -122,7 +124,11 @@ _open_stores: weakref.WeakSet[StateManager] = weakref.WeakSet()
 @atexit.register
 def _close_all() -> None:
     for store in list(_open_stores):
-        store.close()
+        try:
+            store.close()
+        except StateError as failure:
+            # Nobody is left to catch it, and the other stores are to be closed as well.
+            sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
 class StateManager(_core.Store):
