@@ -122,7 +122,9 @@ class StorageFailed(StateError, OSError):
 
 
 class Corrupted(StateError):
-    """Stored bytes are not what was written. Codes ``log.damaged log.not_a_store value.malformed value.format_version``.
+    """Stored bytes are not what was written.
+
+    Codes ``log.damaged log.not_a_store value.malformed value.format_version``.
 
     Attributes:
         file: path of the damaged file.
