@@ -1,0 +1,30 @@
+"""The command line: ``spellkeep --store PATH get|set|ls|rm|history|stats|ingest|demo``.
+
+A leaf: it uses nothing but the public API. One file per group of commands:
+
+    entries     get set ls rm
+    inspect     history stats
+    ingest      conversations from a file (what a line of it may be: conversations)
+    demo        kill a worker again and again, and compare
+
+``root`` has the options before the command, ``opening`` opens stores, ``failure`` turns errors into exit codes, and
+``output`` prints. Source: docs/guide/cli.md.
+"""
+
+from __future__ import annotations
+
+from spellkeep.cli.demo.command import demo
+from spellkeep.cli.entries import get, ls, rm, set_
+from spellkeep.cli.ingest import ingest
+from spellkeep.cli.inspect import history, stats
+from spellkeep.cli.root import cli
+
+__all__ = ["cli", "main"]
+
+for _command in (get, set_, ls, rm, history, stats, ingest, demo):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line on ``sys.argv`` and leave with its exit code."""
+    cli.main(prog_name="spellkeep")
