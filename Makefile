@@ -12,6 +12,8 @@ MADE := $(VENV)/.made
 DEV := $(VENV)/.dev
 BUILT := $(VENV)/.built
 RUST_SOURCES := $(shell find rust_core/core rust_core/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+KILLS := 1000
+THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
 
@@ -48,8 +50,8 @@ test-python: $(BUILT) $(DEV) ## ruff, mypy, stubtest and pytest (tidy included)
 	$(PY) -m pytest -n auto
 
 .PHONY: crash
-crash: $(BUILT) $(DEV) ## run the crash tests alone, one after the other
-	$(PY) -m pytest tests/crash
+crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED=, THREADS=)
+	PYTHONPATH=tests $(PY) -m crash --kills $(KILLS) --threads $(THREADS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench-smoke
 bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly

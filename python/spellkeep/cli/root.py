@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any, NoReturn
 
 import click
@@ -70,7 +69,7 @@ class Commands(click.Group):
     metavar="PATH",
     help="The store's directory.",
 )
-@click.version_option(version("spellkeep"), prog_name="spellkeep", message="%(prog)s %(version)s")
+@click.version_option(package_name="spellkeep", prog_name="spellkeep", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, path: str | None) -> None:
     """Persistent state for AI agents.

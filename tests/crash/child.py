@@ -1,0 +1,31 @@
+"""Scripts in a Python of their own, for what cannot be tried in the process of the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+PREAMBLE = """
+import os, sys
+import spellkeep
+from spellkeep import StateScope, errors
+scout = StateScope.agent("scout")
+store = sys.argv[1] if len(sys.argv) > 1 else ""
+"""
+
+
+def run(
+    script: str, *arguments: object, before: tuple[str, ...] = (), env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``script``, which finds ``spellkeep``, ``scout`` and ``store`` (the first argument) ready."""
+    command = [*before, sys.executable, "-c", PREAMBLE + textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})},
+    )
