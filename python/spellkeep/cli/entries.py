@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import click
@@ -11,7 +12,7 @@ import click
 from spellkeep import StateScope
 from spellkeep.cli.failure import ANSWER_IS_NO, USAGE, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
-from spellkeep.cli.output import echo_json, plain, text_of, to_json
+from spellkeep.cli.output import echo, echo_json, plain, text_of, to_json
 from spellkeep.errors import KeyMissing
 
 __all__ = ["get", "ls", "rm", "set_"]
@@ -66,7 +67,7 @@ def get(target: Target, scope: StateScope, key: str, default: str | None, as_jso
     if as_json:
         echo_json({"scope": str(scope), "key": key, **found})
     else:
-        click.echo(to_json(found["value"], indent=2))
+        echo(to_json(found["value"], indent=2))
 
 
 # An unknown option is taken as an argument, so that VALUE may be a negative number.
@@ -96,6 +97,11 @@ def set_(
         click.echo(str(version))
 
 
+def _echo_lines(lines: Iterable[str]) -> None:
+    if text := "\n".join(lines):
+        echo(text)
+
+
 @click.command()
 @click.argument("scope", type=SCOPE, required=False)
 @click.option("--prefix", default="", help="Only keys that start with this.")
@@ -113,14 +119,14 @@ def ls(target: Target, scope: StateScope | None, prefix: str, as_json: bool) -> 
             listed = zip(scopes, counts, strict=True)
             echo_json({"scopes": [{"scope": str(each), "key_count": count} for each, count in listed]})
         else:
-            click.echo("".join(f"{each}\n" for each in scopes), nl=False)
+            _echo_lines(map(str, scopes))
         return
     with target.reading() as state:
         keys = state.list_keys(scope, prefix)
     if as_json:
         echo_json({"scope": str(scope), "prefix": prefix, "keys": keys})
     else:
-        click.echo("".join(f"{key}\n" for key in keys), nl=False)
+        _echo_lines(keys)
 
 
 @click.command()

@@ -22,10 +22,12 @@ import click
 
 from spellkeep.value import Tagged
 
-__all__ = ["echo_json", "echo_table", "one_line", "plain", "scalar", "text_of", "to_json"]
+__all__ = ["echo", "echo_json", "echo_table", "one_line", "plain", "scalar", "text_of", "to_json"]
 
 # Python refuses to write longer integers in decimal by default (4,300 digits).
 _DECIMAL_BITS_MAX = 14_000
+# At most four bytes each.
+_PIECE_CHARACTERS = 1024
 _CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 
@@ -104,9 +106,17 @@ def to_json(document: Any, *, indent: int | None = None) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
+def echo(text: str) -> None:
+    """Print text and the end of a line, however long it is."""
+    # With PYTHONUNBUFFERED Python drops the rest of a write that a pipe took in part; up to PIPE_BUF it takes all.
+    for at in range(0, len(text), _PIECE_CHARACTERS):
+        click.echo(text[at : at + _PIECE_CHARACTERS], nl=False)
+    click.echo()
+
+
 def echo_json(document: Any) -> None:
     """Print one document on one line."""
-    click.echo(to_json(document))
+    echo(to_json(document))
 
 
 def one_line(value: Any) -> str:
@@ -130,7 +140,7 @@ def echo_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on a terminal, and one line of tab-separated fields per row elsewhere."""
     if not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(row))
+            echo("\t".join(row))
         return
     from rich.console import Console
     from rich.table import Table

@@ -131,9 +131,12 @@ class Supervisor:
             raise WorkerFailed(f"the worker ended with {worker.returncode} before it was killed")
         for at in range(0, len(acks) - len(acks) % ACK_BYTES, ACK_BYTES):
             ack = Ack.unpack(bytes(acks[at : at + ACK_BYTES]))
-            if not ack.is_ready:
-                self._acknowledged[ack.agent, ack.index] = ack
-                self.outcome.took_ns.append(ack.took_ns)
+            if ack.is_ready:
+                continue
+            if (ack.agent, ack.index) in self._acknowledged:
+                self._fail("lost", (ack.agent, ack.index), "acknowledged, and a later worker did not find it")
+            self._acknowledged[ack.agent, ack.index] = ack
+            self.outcome.took_ns.append(ack.took_ns)
 
     def _listen(self, pipe: int, begun: float, messages_max: int | None) -> bytearray:
         """Read acknowledgements until the moment of the kill, or the end of the pipe."""
