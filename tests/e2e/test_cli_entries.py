@@ -134,7 +134,7 @@ def test_rm_all_asks_first(spellkeep: Spellkeep) -> None:
     for answer in ("n\n", "", "what\n"):
         declined = spellkeep("rm", "agent:scout", "--all", stdin=answer)
         assert (declined.code, declined.out) == (1, "")
-        assert "Remove all 3 keys of agent:scout?" in declined.err
+        assert "Remove 3 keys of agent:scout?" in declined.err
         assert declined.err.splitlines()[-1] == "error[cli.declined]: nothing was removed"
     assert spellkeep("rm", "agent:scout", "--all", stdin="y\n").out == "removed 3 keys\n"
     assert spellkeep("ls").out == "global\n"

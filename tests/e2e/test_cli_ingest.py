@@ -125,7 +125,7 @@ def test_a_bad_line_is_reported_by_number_and_nothing_is_written(
     assert (refused.code, refused.out) == (1, "")
     first, second = refused.err.splitlines()
     assert first.startswith(f"{file}:{number}: {slug}: the line ")
-    assert second == "error[ingest.bad_lines]: 1 bad lines, nothing was written; --skip-bad leaves them out"
+    assert second == "error[ingest.bad_lines]: 1 bad line, nothing was written; --skip-bad leaves them out"
     assert not store.exists()
 
     skipped = spellkeep(*arguments, "--skip-bad", "--json")

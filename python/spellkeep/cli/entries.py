@@ -12,7 +12,7 @@ import click
 from spellkeep import StateScope
 from spellkeep.cli.failure import ANSWER_IS_NO, USAGE, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
-from spellkeep.cli.output import echo, echo_json, plain, text_of, to_json
+from spellkeep.cli.output import counted, echo, echo_json, plain, text_of, to_json
 from spellkeep.errors import KeyMissing
 
 __all__ = ["get", "ls", "rm", "set_"]
@@ -169,7 +169,7 @@ def _clear(target: Target, scope: StateScope, yes: bool, as_json: bool) -> None:
         count = len(state.list_keys(scope))
         if count and not yes:
             try:
-                agreed = click.confirm(f"Remove all {count} keys of {scope}?", err=True)
+                agreed = click.confirm(f"Remove {counted(count, 'key')} of {scope}?", err=True)
             except click.Abort:
                 click.echo(err=True)
                 agreed = False
@@ -179,4 +179,4 @@ def _clear(target: Target, scope: StateScope, yes: bool, as_json: bool) -> None:
     if as_json:
         echo_json({"scope": str(scope), "removed_count": removed})
     else:
-        click.echo(f"removed {removed} keys")
+        click.echo(f"removed {counted(removed, 'key')}")

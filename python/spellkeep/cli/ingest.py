@@ -22,7 +22,7 @@ from spellkeep import StateManager, StateScope
 from spellkeep.cli.conversations import LINE_BYTES_MAX, BadLine, Conversation, message_key, read_lines
 from spellkeep.cli.failure import ANSWER_IS_NO, Failure, complain
 from spellkeep.cli.opening import JSON, Target
-from spellkeep.cli.output import echo_json
+from spellkeep.cli.output import counted, echo_json
 from spellkeep.errors import KeyMissing, LimitExceeded, NotSerializable
 from spellkeep.value import encode
 
@@ -145,7 +145,7 @@ def ingest(target: Target, file: str, skip_bad: bool, line_bytes_max: int, as_js
     with _seekable(file) as source:
         total_bytes = _check(source, line_bytes_max, reporter)
         if reporter.count and not skip_bad:
-            what = f"{reporter.count} bad lines, nothing was written; --skip-bad leaves them out"
+            what = f"{counted(reporter.count, 'bad line')}, nothing was written; --skip-bad leaves them out"
             raise Failure("ingest.bad_lines", what, ANSWER_IS_NO)
         source.seek(0)
         with target.writing() as state, _progress(total_bytes) as advance:
@@ -168,7 +168,7 @@ def ingest(target: Target, file: str, skip_bad: bool, line_bytes_max: int, as_js
         echo_json(asdict(summary))
     else:
         click.echo(
-            f"{summary.conversation_count:,} conversations with {summary.message_count:,} messages: "
-            f"{summary.written_count:,} records written, {summary.unchanged_count:,} unchanged, "
-            f"{summary.removed_count:,} removed, {summary.skipped_line_count:,} lines skipped"
+            f"{counted(summary.conversation_count, 'conversation')} with {counted(summary.message_count, 'message')}: "
+            f"{counted(summary.written_count, 'record')} written, {summary.unchanged_count:,} unchanged, "
+            f"{summary.removed_count:,} removed, {counted(summary.skipped_line_count, 'line')} skipped"
         )

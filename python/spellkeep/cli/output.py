@@ -22,7 +22,7 @@ import click
 
 from spellkeep.value import Tagged
 
-__all__ = ["echo", "echo_json", "echo_table", "one_line", "plain", "scalar", "text_of", "to_json"]
+__all__ = ["counted", "echo", "echo_json", "echo_table", "one_line", "plain", "scalar", "text_of", "to_json"]
 
 # Python refuses to write longer integers in decimal by default (4,300 digits).
 _DECIMAL_BITS_MAX = 14_000
@@ -127,6 +127,11 @@ def one_line(value: Any) -> str:
 def text_of(moment: datetime.datetime) -> str:
     """A time: ISO 8601 in UTC with microseconds."""
     return moment.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 key``, ``1,200 keys``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def scalar(value: Any) -> str:
