@@ -12,6 +12,8 @@ from crash.harness import WORDS, Run, Word
 KILLS = 35
 
 
+# Machines are shared, and each kill starts two processes.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("word", WORDS)
 def test_killed_writers_lose_nothing_that_was_acknowledged(word: Word, tmp_path: Path) -> None:
     run = Run(word, seed=secrets.randbelow(1 << 32), folder=tmp_path)
