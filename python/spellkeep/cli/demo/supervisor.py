@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import Any, Literal
 
 import spellkeep
@@ -97,30 +99,25 @@ class Supervisor:
 
     def _life(self, messages_max: int | None) -> None:
         """Start a worker; kill it at a random moment, or with no ``messages_max`` let it finish. Keeps every ack."""
-        reading, writing = os.pipe()
-        limit = -1 if messages_max is None else messages_max
-        arguments = [self.store, self.input_path, self.durability, str(limit), str(writing)]
         begun = time.monotonic()
+        # Ctrl-C waits until the worker is known, so that it is always killed; the worker itself never hears of it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "spellkeep.cli.demo.worker", *arguments],
-                pass_fds=[writing],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            worker, pipe = self._start(messages_max)
         except BaseException:
-            os.close(reading)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
-        finally:
-            os.close(writing)
-        with open(reading, "rb", buffering=0) as pipe:
+        with pipe:
             try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 acks = self._listen(pipe.fileno(), begun, messages_max)
                 if messages_max is None:
                     worker.wait()
             finally:
                 worker.kill()
                 worker.wait()
+                if worker.stdin is not None:
+                    worker.stdin.close()
             # What it said before the kill is still in the pipe.
             while raw := pipe.read(ACK_BYTES << 10):
                 acks += raw
@@ -137,6 +134,27 @@ class Supervisor:
                 self._fail("lost", (ack.agent, ack.index), "acknowledged, and a later worker did not find it")
             self._acknowledged[ack.agent, ack.index] = ack
             self.outcome.took_ns.append(ack.took_ns)
+
+    def _start(self, messages_max: int | None) -> tuple[subprocess.Popen[bytes], FileIO]:
+        """Start a worker. Returns: it, and the pipe on which it acknowledges."""
+        reading, writing = os.pipe()
+        limit = -1 if messages_max is None else messages_max
+        arguments = [self.store, self.input_path, self.durability, str(limit), str(writing)]
+        pipe = FileIO(reading, "rb")
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "spellkeep.cli.demo.worker", *arguments],
+                pass_fds=[writing],
+                # Kept open and never written to: the worker waits there, and ends when the parent does.
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(writing)
+        return worker, pipe
 
     def _listen(self, pipe: int, begun: float, messages_max: int | None) -> bytearray:
         """Read acknowledgements until the moment of the kill, or the end of the pipe."""
