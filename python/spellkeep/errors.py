@@ -30,7 +30,7 @@ __all__ = [
 
 
 class StateError(Exception):
-    """The root of everything that Spellkeep raises.
+    """The root of everything that Spellkeep raises. Itself only with ``store.missing``, by the command line.
 
     Attributes:
         code: stable slug, ``room.reason``.
