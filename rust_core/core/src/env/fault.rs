@@ -36,7 +36,8 @@ impl Faults {
         self.0.lock().unwrap_or_else(|p| p.into_inner()).clear();
     }
 
-    fn strike(&self, op: &str, name: &str) -> Option<i32> {
+    /// The error number that this call must fail with, counting it; for disks that bring their own failures.
+    pub fn strike(&self, op: &str, name: &str) -> Option<i32> {
         let mut faults = self.0.lock().unwrap_or_else(|p| p.into_inner());
         let fault = faults.iter_mut().find(|f| f.op == op && name.contains(f.name) && f.fail_count > 0)?;
         if fault.after_count > 0 {

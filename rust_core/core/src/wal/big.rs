@@ -129,14 +129,14 @@ impl Gate<'_> {
 impl Wal {
     /// After a failed big write the segment's tail is unknown: the log goes on in a fresh segment from where it was.
     fn contain(&self, drain: &mut MutexGuard<'_, Drain>, first: WalError) -> WalError {
-        match self.fresh_segment(drain, self.ring.capacity().min(1 << 16)) {
+        match self.fresh_segment(drain, self.ring.capacity().min(1 << 16), [&[], &[]]) {
             Ok(fresh) => {
                 self.adopt(drain, fresh);
                 let wanted = drain.synced + self.ring.capacity();
                 self.reserve(drain, wanted);
                 first
             }
-            Err(second) => self.set_poison(&format!("{first}; then {second}")),
+            Err(second) => self.set_poison(&format!("{first}; then {}", second.error)),
         }
     }
 }

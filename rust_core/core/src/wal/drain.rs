@@ -2,7 +2,7 @@
 
 use super::append::Status;
 use super::ring::RingReader;
-use super::segment::{Segment, SegmentHeader};
+use super::segment::{NotMade, Segment, SegmentHeader};
 use super::{Durability, Wal, WalError, held};
 use crate::record::{Lsn, Pos};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -111,11 +111,9 @@ impl Wal {
         if drain.reader.tail() > drain.synced {
             return Err(WalError::Poisoned("the ring no longer holds what was not synced".into()));
         }
-        let fresh = self.fresh_segment(drain, (head.pos - drain.synced).max(RESERVE_LEAST_BYTES))?;
+        let ahead_bytes = (head.pos - drain.synced).max(RESERVE_LEAST_BYTES);
         let (first, second) = drain.reader.pending(drain.synced, head.pos);
-        fresh.write(first, drain.synced)?;
-        fresh.write(second, drain.synced + first.len() as u64)?;
-        fresh.file.sync_named()?;
+        let fresh = self.fresh_segment(drain, ahead_bytes, [first, second])?;
         self.adopt(drain, fresh);
         self.publish_synced(drain, head);
         self.repair_count.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +121,12 @@ impl Wal {
     }
 
     /// Makes a segment that starts where the log is durable; a former one from there on no longer counts.
-    pub(super) fn fresh_segment(&self, drain: &Drain, ahead_bytes: u64) -> Result<Arc<Segment>, WalError> {
+    pub(super) fn fresh_segment(
+        &self,
+        drain: &Drain,
+        ahead_bytes: u64,
+        contents: [&[u8]; 2],
+    ) -> Result<Arc<Segment>, NotMade> {
         let replaces = drain.current.header.start == drain.synced;
         let header = SegmentHeader {
             store_id: drain.store_id,
@@ -132,7 +135,7 @@ impl Wal {
             generation: if replaces { drain.current.header.generation + 1 } else { 0 },
             prev_sum: drain.synced_sum,
         };
-        Ok(Arc::new(Segment::create(&*self.env.disk, header, ahead_bytes)?))
+        Ok(Arc::new(Segment::create(&*self.env.disk, header, ahead_bytes, contents)?))
     }
 
     pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>) {
@@ -146,11 +149,16 @@ impl Wal {
     }
 
     /// Goes on in a new segment; the current one is synced and stays as it is. When no new one can be made (a full
-    /// disk), the current one grows on.
+    /// disk), the current one grows on, unless the new one might still count at the next opening.
     fn rotate(&self, drain: &mut Drain) {
-        match self.fresh_segment(drain, self.ring.capacity()) {
+        match self.fresh_segment(drain, self.ring.capacity(), [&[], &[]]) {
             Ok(fresh) => self.adopt(drain, fresh),
-            Err(e) => drain.refusal = Some(e),
+            Err(refused) => {
+                if refused.may_be_found {
+                    self.set_poison(&refused.error);
+                }
+                drain.refusal = Some(refused.error);
+            }
         }
     }
 

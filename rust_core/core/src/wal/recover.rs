@@ -3,7 +3,7 @@
 //! A tail is cut only when it cannot have been acknowledged, or when unsynced bytes may have been lost with the power.
 //! Everything else that does not hold is damage and stops the opening.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::manifest::Manifest;
 use super::read::fault_text;
@@ -11,7 +11,7 @@ use super::ring::Ring;
 use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
-use crate::record::{Fault, Frame, LOG_START, Lsn, Pos};
+use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Pos};
 use crate::sync::Arc;
 
 /// What an opening found.
@@ -147,10 +147,11 @@ pub(super) fn recover(
 ) -> Result<Recovered, WalError> {
     let mut cursor = Cursor { pos: LOG_START, lsn: 0, sum: 0, epoch: 0 };
     let mut catalog = catalog(disk, known)?;
-    if catalog.is_empty() && known.end == LOG_START {
+    // With the first opening the store gets its first segment, before its manifest says so.
+    if catalog.is_empty() && known.epoch == 0 {
         let header =
             SegmentHeader { store_id: known.store_id, start: LOG_START, first_lsn: 1, generation: 0, prev_sum: 0 };
-        catalog.push(Arc::new(Segment::create(disk, header, 0)?));
+        catalog.push(Arc::new(Segment::create(disk, header, 0, [&[], &[]])?));
     }
     let mut report = RecoveryReport { clean: known.clean, segment_count: catalog.len(), ..RecoveryReport::default() };
     let Some((last, sealed)) = catalog.split_last() else {
@@ -170,8 +171,8 @@ pub(super) fn recover(
     let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None };
     tail.walk(&mut cursor, ring, &mut report, apply);
     report.last_lsn = cursor.lsn;
-    tail.judge(&cursor, &mut report)?;
-    tail.mend(&cursor)?;
+    let durable_lsn = tail.judge(&cursor, &mut report)?;
+    tail.mend(&cursor, durable_lsn)?;
     Ok(Recovered { end: cursor, catalog, report })
 }
 
@@ -246,11 +247,11 @@ impl Tail<'_> {
         }
     }
 
-    /// Decides whether the log may end at the cursor.
-    fn judge(&self, cursor: &Cursor, report: &mut RecoveryReport) -> Result<(), WalError> {
+    /// Decides whether the log may end at the cursor. Returns the last version that was certainly durable.
+    fn judge(&self, cursor: &Cursor, report: &mut RecoveryReport) -> Result<Lsn, WalError> {
         let known = self.known;
         let (fault, torn_pos) = self.torn.unwrap_or((Fault::Empty, cursor.pos));
-        let damaged = |what: String| -> Result<(), WalError> {
+        let damaged = |what: String| -> Result<Lsn, WalError> {
             let offset = self.segment.offset(torn_pos);
             Err(Damage::new(&self.segment.file.path(), offset, cursor.lsn, what).into())
         };
@@ -266,6 +267,10 @@ impl Tail<'_> {
         let mut last_seen = marks.map_or(cursor.lsn, |m| m.last_lsn);
         if same_cache && last_seen > cursor.lsn {
             return damaged(format!("{}; versions up to {last_seen} were acknowledged", fault_text(fault)));
+        }
+        if fault == Fault::Unknown || (same_cache && marks.is_none() && !interrupted(self.stretch.at(torn_pos), fault))
+        {
+            return damaged(fault_text(fault));
         }
         let ring = self.ring.as_ref().map(|(stretch, _)| stretch);
         for stretch in std::iter::once(&self.stretch).chain(ring) {
@@ -288,7 +293,7 @@ impl Tail<'_> {
         } else if report.cut_bytes > 0 {
             report.cut_reason = Some("the last commit was interrupted before it was acknowledged");
         }
-        Ok(())
+        Ok(durable_lsn)
     }
 
     /// Bytes of a commit that was begun at the cursor, in the segment or in the ring.
@@ -299,11 +304,48 @@ impl Tail<'_> {
     }
 
     /// Makes the last segment hold the log to its end, durably, and nothing behind it.
-    fn mend(&self, cursor: &Cursor) -> Result<(), WalError> {
+    ///
+    /// What was not durable is written again even where the file shows it: an earlier opening's sync may have failed,
+    /// and then the page cache has it, counts it as clean, and a sync alone would do nothing.
+    fn mend(&mut self, cursor: &Cursor, durable_lsn: Lsn) -> Result<(), WalError> {
         for (pos, bytes) in &self.patches {
+            let at = (pos - self.stretch.base) as usize;
+            let image = &mut self.stretch.bytes;
+            image.resize(image.len().max(at + bytes.len()), 0);
+            image[at..at + bytes.len()].copy_from_slice(bytes);
             self.segment.write(bytes, *pos)?;
         }
+        let from = self.not_durable_from(cursor, durable_lsn);
+        self.segment.write(&self.stretch.at(from)[..(cursor.pos - from) as usize], from)?;
         self.segment.file.set_len_named(self.segment.offset(cursor.pos))?;
         Ok(self.segment.file.sync_named()?)
     }
+
+    /// The first position in the segment that may not be durable: each record says how far the log was when it came.
+    fn not_durable_from(&self, cursor: &Cursor, mut durable_lsn: Lsn) -> Pos {
+        let mut pos = self.stretch.base;
+        let mut open = VecDeque::new();
+        while durable_lsn < cursor.lsn && pos < cursor.pos {
+            let Ok(frame) = Frame::parse(self.stretch.at(pos), self.known.seed()) else { break };
+            durable_lsn = durable_lsn.max(frame.proven_durable());
+            open.push_back((frame.lsn, pos));
+            while open.front().is_some_and(|(lsn, _)| *lsn <= durable_lsn) {
+                open.pop_front();
+            }
+            pos += frame.bytes().len() as u64;
+        }
+        open.front().map_or(cursor.pos, |(_, pos)| *pos)
+    }
+}
+
+/// Whether the end of a segment looks as a killed process leaves it: the beginning of a record, then zeros. Writes go in
+/// order and the space is zeroed before; whoever acknowledged from a segment has nothing else to tell by.
+fn interrupted(rest: &[u8], fault: Fault) -> bool {
+    let written = match fault {
+        Fault::Empty => 0,
+        Fault::Header => FRAME_HEADER_BYTES,
+        Fault::Body => u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize - 8,
+        Fault::Short | Fault::Unknown => return false,
+    };
+    rest.get(written..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
 }

@@ -5,7 +5,7 @@ use crate::checksum::xxh3_64;
 use super::WalError;
 use super::damage::Damage;
 use crate::env::disk::parent;
-use crate::env::{Disk, DiskFile, OpenHow};
+use crate::env::{Disk, DiskFile, IoError, OpenHow};
 use crate::record::le::{id_at, u32_at, u64_at};
 use crate::record::{Lsn, Pos};
 use crate::sync::Arc;
@@ -77,31 +77,69 @@ pub struct Segment {
     pub file: Arc<dyn DiskFile>,
 }
 
+/// Why a segment was not made.
+#[derive(Debug)]
+pub struct NotMade {
+    /// The first thing that went wrong.
+    pub error: WalError,
+    /// Whether the next opening may find the segment all the same, so that the log must not go on elsewhere.
+    pub may_be_found: bool,
+}
+
+impl From<NotMade> for WalError {
+    fn from(not_made: NotMade) -> Self {
+        not_made.error
+    }
+}
+
+impl From<IoError> for NotMade {
+    fn from(e: IoError) -> Self {
+        Self { error: e.into(), may_be_found: false }
+    }
+}
+
 impl Segment {
-    /// Makes a segment with room for `ahead_bytes`, durably, under a name that never shows a half-made one.
+    /// Makes a segment that begins with `contents` and has room for `ahead_bytes`, durably. From the moment that it has
+    /// its name it counts in place of whatever follows `header.start` elsewhere, so it has its contents before.
     ///
     /// # Errors
-    /// The system's; nothing is left behind but perhaps a `.tmp` file, which the next opening removes.
-    pub fn create(disk: &dyn Disk, header: SegmentHeader, ahead_bytes: u64) -> Result<Self, WalError> {
+    /// The system's. A `.tmp` file that is left behind is removed by the next opening.
+    pub fn create(
+        disk: &dyn Disk,
+        header: SegmentHeader,
+        ahead_bytes: u64,
+        contents: [&[u8]; 2],
+    ) -> Result<Self, NotMade> {
         let name = header.name();
         let temporary = format!("{name}.tmp");
         if disk.exists(&temporary)? {
             disk.remove(&temporary)?;
         }
         let file = disk.open(&temporary, OpenHow::Create)?;
+        let second_at = SEGMENT_HEADER_BYTES + contents[0].len() as u64;
         let made = file
             .allocate_named(SEGMENT_HEADER_BYTES + ahead_bytes)
             .and_then(|()| file.write_all_at(&header.encode(), 0))
-            .and_then(|()| file.sync_named())
-            .and_then(|()| disk.rename(&temporary, &name))
-            .and_then(|()| disk.sync_dir(parent(&name)));
+            .and_then(|()| file.write_all_at(contents[0], SEGMENT_HEADER_BYTES))
+            .and_then(|()| file.write_all_at(contents[1], second_at))
+            .and_then(|()| file.sync_named());
         if let Err(e) = made {
             // The space is wanted back at once; should this fail too, the next opening removes the file.
             disk.remove(&temporary).ok();
             return Err(e.into());
         }
+        let dir = parent(&name);
+        if let Err(e) = disk.rename(&temporary, &name).and_then(|()| disk.sync_dir(dir)) {
+            disk.remove(&temporary).ok();
+            let gone = match disk.exists(&name) {
+                Ok(false) => true,
+                Ok(true) => disk.remove(&name).and_then(|()| disk.sync_dir(dir)).is_ok(),
+                Err(_) => false,
+            };
+            return Err(NotMade { error: e.into(), may_be_found: !gone });
+        }
         // Reopened under its lasting name, so that errors name a file that people can find.
-        Ok(Self { header, file: disk.open(&name, OpenHow::Write)? })
+        Ok(Self { header, file: disk.open(&name, OpenHow::Write).unwrap_or(file) })
     }
 
     /// Opens an existing segment of the store.

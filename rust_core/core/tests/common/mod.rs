@@ -1,0 +1,149 @@
+//! What the tests of the store share: openings, waiting writes, a seed, and a disk that forgets what was not synced.
+#![allow(dead_code)]
+
+pub mod oracle;
+pub mod sim;
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use spellkeep_core::env::mem::MemDisk;
+use spellkeep_core::env::{Disk, Env};
+use spellkeep_core::error::Coded;
+use spellkeep_core::record::{Draft, Kind, Lsn, StateClass};
+use spellkeep_core::store::{Batch, Op, Store, StoreError};
+use spellkeep_core::wal::{Durability, WalOptions};
+
+pub const WORDS: [Durability; 3] = [Durability::Process, Durability::Interval, Durability::Sync];
+
+/// The smallest ring and segments, so that everything goes around and over often.
+pub fn small(durability: Durability, mapped: bool) -> WalOptions {
+    let (ring_bytes, segment_bytes) = (64 << 10, 64 << 10);
+    WalOptions { durability, ring_bytes, segment_bytes, mapped_ring: Some(mapped), ..WalOptions::default() }
+}
+
+pub fn env_on(disk: Arc<dyn Disk>) -> Env {
+    Env { disk, threads: false, ..Env::memory() }
+}
+
+pub fn env(disk: &MemDisk) -> Env {
+    env_on(Arc::new(disk.clone()))
+}
+
+pub fn draft(kind: Kind, scope: &[u8], key: &str, value: &[u8]) -> Draft {
+    Draft::of(kind, StateClass::Standard, scope, key.as_bytes(), value)
+}
+
+pub fn get(store: &Store, scope: &[u8], key: &str) -> Option<Vec<u8>> {
+    store.scope(scope).get(key.as_bytes(), |entry| entry.value().to_vec())
+}
+
+/// Waits as the binding does, then for the acknowledgement.
+pub fn retry<T>(
+    store: &Store,
+    bytes: usize,
+    mut attempt: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        match attempt() {
+            Err(StoreError::Busy) => store.make_room(bytes)?,
+            done => return done,
+        }
+    }
+}
+
+/// A set that is acknowledged when it returns Ok.
+pub fn set_if(
+    store: &Store,
+    scope: &[u8],
+    key: &str,
+    value: &[u8],
+    if_version: Option<Lsn>,
+) -> Result<Lsn, StoreError> {
+    let map = store.scope(scope);
+    let mut new = draft(Kind::Set, scope, key, value);
+    let lsn = match retry(store, new.frame_len(), || store.try_set(&map, &mut new, if_version)) {
+        Err(StoreError::TooBig) => {
+            let mut batch = Batch::default();
+            batch.push(Op { map, draft: new, if_version });
+            store.batch(&mut batch)?[0]
+        }
+        done => done?,
+    };
+    store.wal().acknowledge(lsn)?;
+    Ok(lsn)
+}
+
+pub fn set(store: &Store, scope: &[u8], key: &str, value: &[u8]) -> Result<Lsn, StoreError> {
+    set_if(store, scope, key, value, None)
+}
+
+/// A delete that is acknowledged when it returns Ok.
+pub fn delete(store: &Store, scope: &[u8], key: &str) -> Result<Lsn, StoreError> {
+    let map = store.scope(scope);
+    let lsn = retry(store, 512, || store.try_delete(&map, key, None))?.lsn;
+    store.wal().acknowledge(lsn)?;
+    Ok(lsn)
+}
+
+/// A clear that is acknowledged when it returns Ok.
+pub fn clear(store: &Store, scope: &[u8]) -> Result<Lsn, StoreError> {
+    let map = store.scope(scope);
+    let lsn = retry(store, 512, || store.try_clear(&map))?.lsn;
+    store.wal().acknowledge(lsn)?;
+    Ok(lsn)
+}
+
+/// A batch of sets and deletes (no value) that is acknowledged when it returns Ok.
+pub fn batch(store: &Store, ops: &[(Vec<u8>, String, Option<Vec<u8>>)]) -> Result<Vec<Lsn>, StoreError> {
+    let mut batch = Batch::default();
+    for (scope, key, value) in ops {
+        let kind = if value.is_some() { Kind::Set } else { Kind::Delete };
+        let draft = draft(kind, scope, key, value.as_deref().unwrap_or_default());
+        batch.push(Op { map: store.scope(scope), draft, if_version: None });
+    }
+    let versions = store.batch(&mut batch)?;
+    store.wal().acknowledge(versions.iter().copied().max().unwrap_or(0))?;
+    Ok(versions)
+}
+
+/// The process dies: nothing is closed, the lock goes.
+pub fn kill(disk: &MemDisk, store: Store) {
+    disk.break_lock();
+    std::mem::forget(store);
+}
+
+pub fn code<T>(result: Result<T, StoreError>) -> &'static str {
+    result.map_or_else(|e| e.code(), |_| "ok")
+}
+
+/// xorshift64*, from the seed in `SPELLKEEP_SEED` or a fresh one; printed, so that a failure can be run again.
+pub struct Rng(u64);
+
+impl Rng {
+    pub fn from_env(test: &str) -> Self {
+        let fresh = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let seed = std::env::var("SPELLKEEP_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(fresh);
+        println!("{test}: SPELLKEEP_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    pub fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 33) as usize % bound
+    }
+
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}

@@ -1,0 +1,267 @@
+//! What the store must hold: every record in order, which of them were acknowledged, which were said to be durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use spellkeep_core::error::Coded;
+use spellkeep_core::record::{Kind, Lsn};
+use spellkeep_core::store::{Batch, Op, Store, StoreError};
+use spellkeep_core::wal::Durability;
+
+use super::{Rng, draft, retry};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rec {
+    pub kind: Kind,
+    pub scope: Vec<u8>,
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
+type Place = (Vec<u8>, String);
+
+#[derive(Clone, Default)]
+pub struct Oracle {
+    /// Record `n` has version `n + 1`.
+    pub log: Vec<Rec>,
+    /// Versions at which a commit ends.
+    ends: BTreeSet<Lsn>,
+    live: BTreeMap<Place, (Lsn, Vec<u8>)>,
+    pub acked: Lsn,
+    pub durable: Lsn,
+    /// A commit that failed together with the log: it may be there, whole, or not.
+    maybe: Vec<Rec>,
+}
+
+fn rec(kind: Kind, scope: &[u8], key: &str, value: &[u8]) -> Rec {
+    Rec { kind, scope: scope.into(), key: key.into(), value: value.into() }
+}
+
+impl Oracle {
+    pub fn last(&self) -> Lsn {
+        self.log.len() as Lsn
+    }
+
+    pub fn version(&self, scope: &[u8], key: &str) -> Lsn {
+        self.live.get(&(scope.to_vec(), key.to_owned())).map_or(0, |(lsn, _)| *lsn)
+    }
+
+    fn push(&mut self, record: Rec) {
+        let lsn = self.last() + 1;
+        let place = (record.scope.clone(), record.key.clone());
+        match record.kind {
+            Kind::Set => drop(self.live.insert(place, (lsn, record.value.clone()))),
+            Kind::Delete => drop(self.live.remove(&place)),
+            Kind::Clear => self.live.retain(|(scope, _), _| *scope != record.scope),
+        }
+        self.log.push(record);
+    }
+
+    /// Notes records that the store took as one commit, then asks for the acknowledgement.
+    fn took(&mut self, store: &Store, lsn: Lsn, records: Vec<Rec>) -> Result<(), StoreError> {
+        assert_eq!(lsn, self.last() + records.len() as Lsn, "versions have no gaps");
+        records.into_iter().for_each(|r| self.push(r));
+        self.ends.insert(lsn);
+        store.wal().acknowledge(lsn)?;
+        self.acked = lsn;
+        if store.wal().options().durability == Durability::Sync {
+            self.durable = lsn;
+        }
+        Ok(())
+    }
+
+    pub fn set(&mut self, store: &Store, scope: &[u8], key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let map = store.scope(scope);
+        let mut new = draft(Kind::Set, scope, key, value);
+        match retry(store, new.frame_len(), || store.try_set(&map, &mut new, None)) {
+            Err(StoreError::TooBig) => self.batch(store, vec![rec(Kind::Set, scope, key, value)]),
+            done => self.took(store, done?, vec![rec(Kind::Set, scope, key, value)]),
+        }
+    }
+
+    /// A compare-and-set that must succeed exactly when `expected` is the version.
+    pub fn cas(
+        &mut self,
+        store: &Store,
+        scope: &[u8],
+        key: &str,
+        value: &[u8],
+        expected: Lsn,
+    ) -> Result<(), StoreError> {
+        let map = store.scope(scope);
+        let mut new = draft(Kind::Set, scope, key, value);
+        let current = self.version(scope, key);
+        match retry(store, new.frame_len(), || store.try_set(&map, &mut new, Some(expected))) {
+            Err(StoreError::Conflict { expected: e, current: c, .. }) => {
+                assert!(e == expected && c == current && expected != current, "conflict {e} {c}, wanted {current}");
+                Ok(())
+            }
+            done => {
+                let lsn = done?;
+                assert_eq!(expected, current, "a set against another version was taken");
+                self.took(store, lsn, vec![rec(Kind::Set, scope, key, value)])
+            }
+        }
+    }
+
+    pub fn delete(&mut self, store: &Store, scope: &[u8], key: &str) -> Result<(), StoreError> {
+        let map = store.scope(scope);
+        let removed = retry(store, 512, || store.try_delete(&map, key, None))?;
+        assert_eq!(removed.lsn != 0, self.version(scope, key) != 0);
+        if removed.lsn == 0 { Ok(()) } else { self.took(store, removed.lsn, vec![rec(Kind::Delete, scope, key, b"")]) }
+    }
+
+    pub fn clear(&mut self, store: &Store, scope: &[u8]) -> Result<(), StoreError> {
+        let map = store.scope(scope);
+        let removed = retry(store, 512, || store.try_clear(&map))?;
+        assert_eq!(removed.count, self.live.keys().filter(|(s, _)| s == scope).count());
+        if removed.lsn == 0 { Ok(()) } else { self.took(store, removed.lsn, vec![rec(Kind::Clear, scope, "", b"")]) }
+    }
+
+    /// Sets and deletes, each of another key.
+    pub fn batch(&mut self, store: &Store, mut records: Vec<Rec>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for r in &records {
+            let draft = draft(r.kind, &r.scope, &r.key, &r.value);
+            batch.push(Op { map: store.scope(&r.scope), draft, if_version: None });
+        }
+        let big = batch.bytes() as u64 > store.wal().ring_commit_bytes_max();
+        records.retain(|r| r.kind == Kind::Set || self.version(&r.scope, &r.key) != 0);
+        match store.batch(&mut batch) {
+            Err(e) => {
+                if e.code() == "store.poisoned" && self.maybe.is_empty() {
+                    self.maybe = records;
+                }
+                Err(e)
+            }
+            Ok(_) if records.is_empty() => Ok(()),
+            Ok(versions) => {
+                let lsn = versions.into_iter().max().unwrap_or(0);
+                self.took(store, lsn, records)?;
+                if big && store.wal().options().durability != Durability::Process {
+                    self.durable = lsn;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub fn flush(&mut self, store: &Store) -> Result<(), StoreError> {
+        let lsn = store.wal().flush()?;
+        assert_eq!(lsn, self.last());
+        (self.acked, self.durable) = (lsn, lsn);
+        Ok(())
+    }
+
+    pub fn close(&mut self, store: &Store) -> Result<(), StoreError> {
+        store.close()?;
+        (self.acked, self.durable) = (self.last(), self.last());
+        Ok(())
+    }
+
+    /// One step of a workload, chosen by `rng`.
+    pub fn step(&mut self, store: &Store, rng: &mut Rng) -> Result<(), StoreError> {
+        let scope: &[u8] = [b"one", b"two"][rng.below(2)];
+        let key = format!("k{}", rng.below(6));
+        let len = [0, 10, 200, 3000, 9000][rng.below(5)];
+        let value = rng.next().to_le_bytes().repeat(len / 8);
+        match rng.below(20) {
+            0..=9 => self.set(store, scope, &key, &value),
+            10 | 11 => {
+                let expected = if rng.chance(70) { self.version(scope, &key) } else { rng.next() % 50 };
+                self.cas(store, scope, &key, &value, expected)
+            }
+            12 | 13 => self.delete(store, scope, &key),
+            14 => self.clear(store, scope),
+            15 => self.flush(store),
+            16 => {
+                let value = vec![rng.below(256) as u8; 20_000];
+                self.batch(store, (0..3).map(|i| rec(Kind::Set, scope, &format!("k{i}"), &value)).collect())
+            }
+            _ => {
+                let kind = |rng: &mut Rng| if rng.chance(70) { Kind::Set } else { Kind::Delete };
+                let made = |i, kind| rec(kind, scope, &format!("k{i}"), if kind == Kind::Set { &value } else { b"" });
+                self.batch(store, (0..3).map(|i| made(i, kind(rng))).collect())
+            }
+        }
+    }
+
+    fn history(&self, place: &Place) -> Vec<(Lsn, Kind)> {
+        let mut found = Vec::new();
+        let mut live = false;
+        for (at, r) in self.log.iter().enumerate() {
+            let own = r.scope == place.0 && (r.key == place.1 || (r.kind == Kind::Clear && live));
+            if own {
+                live = r.kind == Kind::Set;
+                found.push((at as Lsn + 1, r.kind));
+            }
+        }
+        found.reverse();
+        found
+    }
+
+    /// Memory shows exactly what the store took.
+    pub fn check_memory(&self, store: &Store) {
+        let mut seen = BTreeMap::new();
+        for map in store.live_scopes() {
+            for entry in store.list(&map, "") {
+                let key = String::from_utf8_lossy(entry.key()).into_owned();
+                assert_eq!(map.get(entry.key(), |e| e.meta().lsn), Some(entry.meta().lsn));
+                seen.insert((map.scope().to_vec(), key), (entry.meta().lsn, entry.value().to_vec()));
+            }
+        }
+        assert!(seen == self.live, "contents differ: {:?} and {:?}", brief(&seen), brief(&self.live));
+        assert_eq!(store.stats().1, self.live.len());
+    }
+
+    /// As [`Oracle::check_memory`]; nothing is said once a commit failed together with the log.
+    pub fn check_memory_unless_maybe(&self, store: &Store) {
+        if self.maybe.is_empty() {
+            self.check_memory(store);
+        }
+    }
+
+    /// After a reopening: everything up to some version, whole commits, at least up to `floor`. Goes on from there.
+    pub fn reopened(&mut self, store: &Store, floor: Lsn) {
+        let last = store.wal().last_lsn();
+        assert!(last >= floor, "version {floor} was acknowledged and {last} is the last one there");
+        if last > self.last() {
+            for r in std::mem::take(&mut self.maybe) {
+                self.push(r);
+            }
+            self.ends.insert(self.last());
+        }
+        assert!(last == 0 || self.ends.contains(&last), "version {last} does not end a commit");
+        let log = std::mem::take(&mut self.log);
+        self.live.clear();
+        self.maybe.clear();
+        log.into_iter().take(last as usize).for_each(|r| self.push(r));
+        self.ends.retain(|end| *end <= last);
+        assert_eq!(last, self.last());
+        (self.acked, self.durable) = (last, last);
+        self.check(store);
+    }
+
+    /// Memory, changes and histories show exactly what the store took.
+    pub fn check(&self, store: &Store) {
+        self.check_memory(store);
+        let mut changes = store.changes(0);
+        let mut expected = self.log.iter();
+        while let Some(change) = changes.next_change().unwrap() {
+            let key = String::from_utf8_lossy(&change.key).into_owned();
+            let got = Rec { kind: change.kind, scope: change.scope.to_vec(), key, value: change.value.to_vec() };
+            assert_eq!(Some(&got), expected.next(), "version {}", change.lsn);
+        }
+        assert!(expected.next().is_none());
+        let places: BTreeSet<Place> = self.log.iter().map(|r| (r.scope.clone(), r.key.clone())).collect();
+        for place in places.iter().filter(|(_, key)| !key.is_empty()) {
+            let map: Arc<_> = store.scope(&place.0);
+            let got = store.history(&map, &place.1, usize::MAX).unwrap();
+            assert_eq!(got.iter().map(|c| (c.lsn, c.kind)).collect::<Vec<_>>(), self.history(place), "{place:?}");
+        }
+    }
+}
+
+fn brief(state: &BTreeMap<Place, (Lsn, Vec<u8>)>) -> Vec<(&str, Lsn, usize)> {
+    state.iter().map(|((_, key), (lsn, value))| (key.as_str(), *lsn, value.len())).collect()
+}
