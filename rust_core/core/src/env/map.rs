@@ -3,9 +3,11 @@
 use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::fork;
 use crate::sync::Arc;
 
 /// A fixed range of memory that only its owner reads and writes.
@@ -26,7 +28,23 @@ pub unsafe trait Region: Send + Sync {
 }
 
 /// A shared file mapping. Not inherited by `fork`: a child that touched it would write into its parent's log.
-pub struct MappedRegion(MmapRaw);
+pub struct MappedRegion {
+    map: ManuallyDrop<MmapRaw>,
+    fork_generation: u32,
+}
+
+impl Drop for MappedRegion {
+    fn drop(&mut self) {
+        // In a forked child the mapping is not there, and something else may stand at its address by now.
+        if self.fork_generation == fork::generation() {
+            // SAFETY: dropped once, here.
+            #[allow(unsafe_code)]
+            unsafe {
+                ManuallyDrop::drop(&mut self.map);
+            }
+        }
+    }
+}
 
 impl MappedRegion {
     /// Maps the first `len_bytes` of `file` and brings the pages in.
@@ -34,21 +52,22 @@ impl MappedRegion {
     /// # Errors
     /// The system's.
     pub fn new(file: &File, len_bytes: usize) -> io::Result<Self> {
+        fork::watch();
         let map = MmapOptions::new().len(len_bytes).populate().map_raw(file)?;
         #[cfg(target_os = "linux")]
         map.advise(memmap2::Advice::DontFork)?;
-        Ok(Self(map))
+        Ok(Self { map: ManuallyDrop::new(map), fork_generation: fork::generation() })
     }
 }
 
-// SAFETY: the mapping lives as long as `self.0`, at one page-aligned address.
+// SAFETY: the mapping lives as long as `self.map`, at one page-aligned address.
 #[allow(unsafe_code)]
 unsafe impl Region for MappedRegion {
     fn base(&self) -> *mut u8 {
-        self.0.as_mut_ptr()
+        self.map.as_mut_ptr()
     }
     fn len(&self) -> usize {
-        self.0.len()
+        self.map.len()
     }
 }
 

@@ -29,6 +29,25 @@ fn fault(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IoError {
     move |source| IoError { op, path, source }
 }
 
+/// A directory, and not a link to one.
+fn is_own_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
+}
+
+/// Makes a directory and its missing parents, each durable in its own parent: a synced file in a directory whose name
+/// a power loss takes away is lost too.
+fn create_durably(dir: &Path) -> Result<(), IoError> {
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        create_durably(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made.map_err(fault("create directory", dir))?,
+    }
+    File::open(parent).and_then(|d| d.sync_all()).map_err(fault("sync directory", parent))
+}
+
 impl OsDisk {
     /// Opens the directory, making it (and its parents) when missing.
     ///
@@ -37,9 +56,7 @@ impl OsDisk {
     pub fn open(root: &Path) -> Result<Self, IoError> {
         fork::watch();
         if !root.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(fault("create directory", root))?;
-            let parent = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent).and_then(|d| d.sync_all()).map_err(fault("sync directory", parent))?;
+            create_durably(root)?;
         }
         let root = root.canonicalize().map_err(fault("open", root))?;
         Ok(Self { root })
@@ -63,7 +80,7 @@ impl Disk for OsDisk {
     fn create_dir(&self, name: &str) -> Result<(), IoError> {
         let path = self.at(name);
         match DirBuilder::new().mode(0o700).create(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_own_dir(&path) => Ok(()),
             done => done.map_err(fault("create directory", &path)),
         }
     }

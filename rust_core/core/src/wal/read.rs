@@ -59,7 +59,7 @@ impl Wal {
     /// A scan over all records with a version above `since`.
     pub fn scan(self: &Arc<Self>, since: Lsn) -> Scan {
         let catalog = self.segments();
-        let index = catalog.partition_point(|s| s.header.first_lsn <= since + 1).saturating_sub(1);
+        let index = catalog.partition_point(|s| s.header.first_lsn <= since.saturating_add(1)).saturating_sub(1);
         let start = catalog.get(index).map_or(crate::record::LOG_START, |s| s.header.start);
         Scan { wal: Arc::clone(self), since, pos: start, buffer: Vec::new(), used: 0 }
     }

@@ -94,8 +94,11 @@ pub fn clear(store: &Store, scope: &[u8]) -> Result<Lsn, StoreError> {
     Ok(lsn)
 }
 
+/// Scope, key, and the value or nothing for a delete.
+pub type BatchOp = (Vec<u8>, String, Option<Vec<u8>>);
+
 /// A batch of sets and deletes (no value) that is acknowledged when it returns Ok.
-pub fn batch(store: &Store, ops: &[(Vec<u8>, String, Option<Vec<u8>>)]) -> Result<Vec<Lsn>, StoreError> {
+pub fn batch(store: &Store, ops: &[BatchOp]) -> Result<Vec<Lsn>, StoreError> {
     let mut batch = Batch::default();
     for (scope, key, value) in ops {
         let kind = if value.is_some() { Kind::Set } else { Kind::Delete };
@@ -117,15 +120,20 @@ pub fn code<T>(result: Result<T, StoreError>) -> &'static str {
     result.map_or_else(|e| e.code(), |_| "ok")
 }
 
-/// xorshift64*, from the seed in `SPELLKEEP_SEED` or a fresh one; printed, so that a failure can be run again.
+/// The seed in `SPELLKEEP_SEED` or a fresh one; printed, so that a failure can be run again.
+pub fn seed(test: &str) -> u64 {
+    let fresh = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let seed = std::env::var("SPELLKEEP_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(fresh);
+    println!("{test}: SPELLKEEP_SEED={seed}");
+    seed
+}
+
+/// xorshift64*.
 pub struct Rng(u64);
 
 impl Rng {
     pub fn from_env(test: &str) -> Self {
-        let fresh = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-        let seed = std::env::var("SPELLKEEP_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(fresh);
-        println!("{test}: SPELLKEEP_SEED={seed}");
-        Self(seed | 1)
+        Self::new(seed(test))
     }
 
     pub fn new(seed: u64) -> Self {
