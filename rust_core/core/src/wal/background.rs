@@ -29,6 +29,13 @@ impl Slot {
     }
 }
 
+impl Drop for Slot {
+    /// The log is gone by now, so that the thread, once awake, ends. It is not joined: it may be the one that drops.
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
 impl Wal {
     /// Starts the thread. It holds the log weakly, so that a dropped log ends it.
     ///

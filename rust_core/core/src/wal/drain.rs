@@ -29,6 +29,16 @@ pub(super) struct Head {
     pub(super) sum: u32,
 }
 
+/// Whoever syncs for all; others wait until it is dropped.
+struct SyncLeader<'w>(&'w Wal);
+
+impl Drop for SyncLeader<'_> {
+    fn drop(&mut self) {
+        *held(&self.0.sync_leading) = false;
+        self.0.sync_done.notify_all();
+    }
+}
+
 /// Segment space is reserved in steps of this, or less where less is left.
 const RESERVE_STEP_BYTES: u64 = 1 << 20;
 const RESERVE_LEAST_BYTES: u64 = 4096;
@@ -217,6 +227,24 @@ impl Wal {
     /// # Errors
     /// They are not, and the log is poisoned.
     pub fn ensure_synced(&self, lsn: Lsn) -> Result<(), WalError> {
+        if self.synced_lsn() >= lsn {
+            return Ok(());
+        }
+        if self.is_forked() {
+            return Err(WalError::Forked);
+        }
+        // One of those who wait syncs for all. They wait here and not for the drain lock, which would let them go one
+        // by one, the first of them into the next sync before the others have written.
+        let mut leading = held(&self.sync_leading);
+        while *leading {
+            leading = self.sync_done.wait(leading).unwrap_or_else(|p| p.into_inner());
+            if self.synced_lsn() >= lsn {
+                return Ok(());
+            }
+        }
+        *leading = true;
+        drop(leading);
+        let _leader = SyncLeader(self);
         self.ensure(lsn, true)
     }
 

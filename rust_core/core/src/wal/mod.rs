@@ -21,7 +21,7 @@ use std::fmt;
 use crate::env::wake::Waker;
 use crate::env::{Env, fork};
 use crate::record::{Lsn, Pos};
-use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
@@ -87,6 +87,9 @@ pub struct Wal {
     synced_lsn: AtomicU64,
     sync_count: AtomicU64,
     repair_count: AtomicU64,
+    /// Whether one of those who wait for a sync is doing it.
+    sync_leading: Mutex<bool>,
+    sync_done: Condvar,
     poison: OnceLock<Arc<str>>,
     wakers: Mutex<Vec<Waker>>,
     background: background::Slot,

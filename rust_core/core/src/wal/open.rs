@@ -11,8 +11,8 @@ use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::{Frame, LOG_START, Pos};
-use crate::sync::WriteToken;
-use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, RwLock};
+use crate::record::{Frame, LOG_START, Pos};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
 const RING: &str = "ring";
 const LOCK: &str = "LOCK";
@@ -137,6 +137,7 @@ impl Wal {
         apply: &mut dyn FnMut(&Frame<'_>, Pos),
     ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
         options.check()?;
+        fork::watch();
         let started_ms = monotonic_ms();
         let disk = Arc::clone(&env.disk);
         let lock = disk.lock(LOCK).map_err(|refused| WalError::from_lock(disk.path_of(""), refused))?;
@@ -194,6 +195,8 @@ impl Wal {
             synced_lsn: AtomicU64::new(end.lsn),
             sync_count: AtomicU64::new(0),
             repair_count: AtomicU64::new(0),
+            sync_leading: Mutex::new(false),
+            sync_done: Condvar::new(),
             poison: OnceLock::new(),
             wakers: Mutex::default(),
             background: background::Slot::default(),

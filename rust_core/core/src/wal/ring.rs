@@ -140,7 +140,9 @@ impl Ring {
 
     /// Bytes that are not yet freed.
     pub fn used(&self) -> u64 {
-        self.head() - self.tail.load(Ordering::Acquire)
+        // The tail first: it never passes the head, so neither does an older one.
+        let tail = self.tail.load(Ordering::Acquire);
+        (self.head() - tail).min(self.capacity)
     }
 }
 
@@ -195,8 +197,9 @@ impl RingWriter {
     pub fn skip_to(&mut self, _reader: &mut RingReader, pos: Pos, lsn: Lsn) {
         assert!(self.room() == self.0.capacity, "the ring still holds records");
         self.0.mark(MARK_LAST).store(lsn, Ordering::Release);
-        self.0.tail.store(pos, Ordering::Release);
+        // The head first: for those who look on, the tail never passes it.
         self.0.head.store(pos, Ordering::Release);
+        self.0.tail.store(pos, Ordering::Release);
     }
 }
 

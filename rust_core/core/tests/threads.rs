@@ -1,0 +1,266 @@
+//! Real threads: nothing is lost, nothing is torn, nobody waits for ever.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use common::sim::SimDisk;
+use common::{Rng, WORDS, batch, code, delete, env, get, set, set_if, small};
+use spellkeep_core::env::Env;
+use spellkeep_core::env::mem::MemDisk;
+use spellkeep_core::store::{Store, StoreError};
+use spellkeep_core::wal::{Durability, WalError, WalOptions};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+fn threaded(disk: &MemDisk) -> Env {
+    Env { threads: true, ..env(disk) }
+}
+
+/// Runs `body` on a thread of its own and gives up on it after a while.
+fn watched(what: &str, body: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        body();
+        done.send(()).ok();
+    });
+    match wait.recv_timeout(WAIT) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: somebody waits for ever"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+#[test]
+fn eight_threads_that_compare_and_set_one_counter_make_an_exact_sum() {
+    watched("counter", || {
+        for word in WORDS {
+            let disk = MemDisk::new();
+            let store = Store::open(threaded(&disk), small(word, true)).unwrap();
+            let each = 500u64;
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        for _ in 0..each {
+                            loop {
+                                let map = store.scope(b"s");
+                                let seen = map
+                                    .get(b"n", |e| (e.meta().lsn, u64::from_le_bytes(e.value().try_into().unwrap())));
+                                let (lsn, count) = seen.unwrap_or((0, 0));
+                                match set_if(&store, b"s", "n", &(count + 1).to_le_bytes(), Some(lsn)) {
+                                    Ok(_) => break,
+                                    Err(StoreError::Conflict { .. }) => {}
+                                    Err(e) => panic!("{e}"),
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+            store.close().unwrap();
+            drop(store);
+            let store = Store::open(threaded(&disk), small(word, true)).unwrap();
+            assert_eq!(get(&store, b"s", "n").unwrap(), (8 * each).to_le_bytes());
+            assert_eq!(store.wal().last_lsn(), 8 * each);
+        }
+    });
+}
+
+#[test]
+fn readers_never_miss_a_key_or_see_a_torn_value_while_it_is_overwritten() {
+    watched("readers", || {
+        let store = Store::open(threaded(&MemDisk::new()), WalOptions::default()).unwrap();
+        let key = |i: u64| format!("k{}", i % 16);
+        (0..16).for_each(|i| assert_ne!(set(&store, b"s", &key(i), &[0; 64]).unwrap(), 0));
+        let over = AtomicBool::new(false);
+        let reads = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let map = store.scope(b"s");
+                    let mut i = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        i += 1;
+                        let whole = map.get(key(i).as_bytes(), |e| e.value().iter().all(|b| *b == e.value()[0]));
+                        assert_eq!(whole, Some(true));
+                        if i % 64 == 0 {
+                            assert!(map.list(b"k").len() >= 16);
+                        }
+                    }
+                    reads.fetch_add(i, Ordering::Relaxed);
+                });
+            }
+            for i in 0..60_000u64 {
+                let value = vec![i as u8; 64 + (i % 7) as usize];
+                set(&store, b"s", &key(i), &value).unwrap();
+                // New keys make the table grow under the readers.
+                if i % 10 == 0 {
+                    set(&store, b"s", &format!("k-new-{i}"), &value).unwrap();
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        println!("{} reads", reads.into_inner());
+        store.close().unwrap();
+    });
+}
+
+/// The ring's figures were read head first, so that a release between the two loads made the used bytes negative.
+#[test]
+fn big_batches_small_writes_flushes_figures_and_a_close_get_along() {
+    watched("everything", || {
+        let mut rng = Rng::from_env("big_batches_small_writes_flushes_figures_and_a_close_get_along");
+        for round in 0..9usize {
+            let disk = MemDisk::new();
+            let options = small(WORDS[round % 3], round % 2 == 0);
+            let store = Store::open(threaded(&disk), options).unwrap();
+            let ok = |e: StoreError| assert!(matches!(e, StoreError::Wal(WalError::Closed)), "{e}");
+            let nap = Duration::from_millis(40 + rng.next() % 60);
+            let acked: Vec<_> = std::thread::scope(|scope| {
+                let store = &store;
+                let writers: Vec<_> = (0..4u64)
+                    .map(|thread| {
+                        scope.spawn(move || {
+                            let name = format!("t{thread}");
+                            let mut acked = 0u64;
+                            for i in 1u64.. {
+                                let value = i.to_le_bytes();
+                                let done = if thread == 0 && i % 3 == 0 || i % 50 == 0 {
+                                    let pad = vec![1; 40_000];
+                                    let op =
+                                        |key: &str, value: &[u8]| (b"s".to_vec(), key.to_owned(), Some(value.into()));
+                                    batch(store, &[op(&name, &value), op(&format!("pad{thread}"), &pad)]).map(|_| ())
+                                } else if i % 7 == 0 {
+                                    delete(store, b"s", "nothing")
+                                        .and_then(|_| set(store, b"s", &name, &value).map(drop))
+                                } else {
+                                    set(store, b"s", &name, &value).map(drop)
+                                };
+                                match done {
+                                    Ok(()) => acked = i,
+                                    Err(e) => {
+                                        ok(e);
+                                        return acked;
+                                    }
+                                }
+                            }
+                            acked
+                        })
+                    })
+                    .collect();
+                scope.spawn(move || while store.wal().flush().map_err(|e| ok(e.into())).is_ok() {});
+                scope.spawn(move || {
+                    while store.check().is_ok() {
+                        let stats = store.stats().0;
+                        assert!(stats.ring_used_bytes <= stats.ring_bytes && stats.synced_lsn <= stats.last_lsn);
+                    }
+                });
+                scope.spawn(move || {
+                    let mut changes = store.changes(0);
+                    let mut last = 0;
+                    while store.check().is_ok() {
+                        if let Some(change) = changes.next_change().unwrap() {
+                            assert_eq!(change.lsn, last + 1);
+                            last = change.lsn;
+                        }
+                    }
+                });
+                std::thread::sleep(nap);
+                store.close().unwrap();
+                writers.into_iter().map(|w| w.join().unwrap()).collect()
+            });
+            drop(store);
+            let store = Store::open(threaded(&disk), options).unwrap();
+            assert!(store.recovery().clean);
+            for (thread, acked) in acked.iter().enumerate() {
+                let there =
+                    get(&store, b"s", &format!("t{thread}")).map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap()));
+                assert!(there >= *acked && there <= acked + 1, "thread {thread}: {acked} acknowledged, {there} there");
+            }
+        }
+    });
+}
+
+/// Those who waited for the drain lock were let go one by one, into a sync each: 296 syncs for 400 writes of 8 threads.
+#[test]
+fn one_sync_acknowledges_many_writers() {
+    watched("group commit", || {
+        // As long as a sync of a fast device takes.
+        let mut disk = SimDisk::default();
+        disk.sync_time = Duration::from_micros(500);
+        let environment = Env { disk: Arc::new(disk), threads: true, ..Env::memory() };
+        let store = Store::open(environment, small(Durability::Sync, true)).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in 0..50u32 {
+                        let lsn = set(store, b"s", &format!("t{thread}"), &i.to_le_bytes()).unwrap();
+                        assert!(store.wal().synced_lsn() >= lsn);
+                    }
+                });
+            }
+        });
+        let stats = store.stats().0;
+        println!("400 writes, {} syncs", stats.sync_count);
+        assert!(stats.sync_count < 200, "{} syncs for 400 writes", stats.sync_count);
+    });
+}
+
+#[test]
+fn the_interval_makes_writes_durable_without_any_further_call() {
+    for word in [Durability::Interval, Durability::Process] {
+        let store =
+            Store::open(threaded(&MemDisk::new()), WalOptions { durability: word, ..WalOptions::default() }).unwrap();
+        for round in 1..4u64 {
+            let lsn = set(&store, b"s", "a", b"1").unwrap();
+            assert_eq!(lsn, round);
+            let reached = || match word {
+                Durability::Process => store.wal().stats().ring_used_bytes == 0,
+                _ => store.wal().synced_lsn() >= lsn,
+            };
+            let start = Instant::now();
+            while !reached() {
+                assert!(start.elapsed() < WAIT, "nobody drained");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            // Long enough for the thread to fall asleep without a timeout.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A store that was dropped without a close left its thread parked for good.
+#[test]
+fn a_dropped_store_ends_its_thread_and_gives_the_directory_up() {
+    let drains = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "spellkeep-drain")
+    };
+    let count = || std::fs::read_dir("/proc/self/task").unwrap().flatten().map(drains).filter(|d| *d).count();
+    let before = count();
+    for _ in 0..64 {
+        let disk = MemDisk::new();
+        let store = Store::open(threaded(&disk), small(Durability::Interval, true)).unwrap();
+        set(&store, b"s", "a", b"1").unwrap();
+        store.wal().flush().unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        drop(store);
+    }
+    let start = Instant::now();
+    while count() > before + 32 {
+        assert!(start.elapsed() < WAIT, "{} threads are left", count() - before);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_closed_store_says_so_from_every_thread() {
+    let store = Store::open(threaded(&MemDisk::new()), small(Durability::Interval, true)).unwrap();
+    set(&store, b"s", "a", b"1").unwrap();
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(|| store.close().unwrap())));
+    });
+    assert_eq!(code(set(&store, b"s", "a", b"2")), "store.closed");
+    assert_eq!(code(store.wal().flush().map_err(StoreError::from)), "store.closed");
+}
