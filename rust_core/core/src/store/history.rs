@@ -66,9 +66,10 @@ impl Store {
     pub fn history(&self, map: &ScopeMap, key: &str, limit: usize) -> Result<Vec<Change>, StoreError> {
         self.check()?;
         let (scope, key) = (map.scope(), key.as_bytes());
+        // The record first: a clear that comes in between then stands above it, and none below it is missed.
+        let mut pos = map.last_record(key, |entry| entry.meta().pos).unwrap_or(0);
         let mut clear_pos = map.cleared().1;
         let mut clear: Option<Change> = None;
-        let mut pos = map.last_record(key, |entry| entry.meta().pos).unwrap_or(0);
         let mut below = Lsn::MAX;
         let mut changes = Vec::new();
         while pos != 0 && changes.len() < limit {
