@@ -43,7 +43,8 @@ fn write_for_ever(path: &Path, options: WalOptions) {
     let mut out = std::io::stdout().lock();
     let start = get(&store, b"s", "n").map_or(0, |v| u64::from_le_bytes(v[..8].try_into().unwrap()));
     for i in start + 1.. {
-        let value = i.to_le_bytes().repeat(260);
+        // Long enough for kills to find the process in the middle of a record.
+        let value = i.to_le_bytes().repeat(1500);
         let op = |key: &str| (b"s".to_vec(), key.to_owned(), Some(value.clone()));
         if i % 5 == 0 {
             batch(&store, &[op("n"), op("twin")]).unwrap();

@@ -246,6 +246,53 @@ fn records_of_an_earlier_lap_or_opening_are_never_believed() {
     }
 }
 
+/// Opening 1 wrote 1, 2, 3; the power took 2; opening 2 wrote another 2 of the same length. Behind it stands the old 3,
+/// with the right version, in the right place.
+#[test]
+fn a_record_that_an_earlier_opening_left_behind_a_gap_is_not_believed() {
+    let disk = MemDisk::new();
+    let options = small(Durability::Interval, true);
+    let store = Store::open(env(&disk), options).unwrap();
+    set(&store, b"s", "a", b"1").unwrap();
+    let begun = store.wal().end() as usize;
+    set(&store, b"s", "a", b"2").unwrap();
+    let end = store.wal().end() as usize;
+    set(&store, b"s", "a", b"3").unwrap();
+    kill(&disk, store);
+    disk.lose_power();
+    alter_region(&disk.region("ring").unwrap(), |b| b[4096 + begun..4096 + end].fill(0));
+    let store = Store::open(env(&disk), options).unwrap();
+    assert_eq!((store.wal().last_lsn(), store.recovery().lost_count), (1, 2));
+    set(&store, b"s", "a", b"X").unwrap();
+    assert_eq!(store.wal().end() as usize, end);
+    kill(&disk, store);
+    let store = Store::open(env(&disk), options).unwrap();
+    assert_eq!((store.wal().last_lsn(), get(&store, b"s", "a").unwrap()), (2, b"X".to_vec()));
+}
+
+/// Nothing but the log itself says how far it was: direct mode, after a power loss.
+#[test]
+fn a_power_loss_excuses_no_damage_to_what_was_durable() {
+    let disk = MemDisk::new();
+    let options = small(Durability::Interval, false);
+    let store = Store::open(env(&disk), options).unwrap();
+    for key in ["a", "b", "c"] {
+        set(&store, b"s", key, b"value").unwrap();
+        store.wal().flush().unwrap();
+    }
+    kill(&disk, store);
+    disk.lose_power();
+    let segment = "segments/0000000000000040-0000.seg";
+    let twin = copy(&disk);
+    twin.lose_power();
+    twin.alter(segment, |b| b[70] ^= 1);
+    assert_eq!(code(Store::open(env(&twin), options)), "log.damaged");
+    kill(&disk, Store::open(env(&disk), options).unwrap());
+    disk.lose_power();
+    disk.alter(segment, |b| b.truncate(64));
+    assert_eq!(code(Store::open(env(&disk), options)), "log.damaged");
+}
+
 /// An opening wrote the ring's records to the segment, the sync failed, and the next opening found them there (in the
 /// page cache), synced nothing and called them durable.
 #[test]
