@@ -11,7 +11,6 @@ use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::{Frame, LOG_START, Pos};
-use crate::record::{Frame, LOG_START, Pos};
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
 const RING: &str = "ring";
