@@ -37,10 +37,11 @@ fn open(path: &Path, options: WalOptions) -> Result<Store, StoreError> {
 
 const CHILD: &str = "SPELLKEEP_TEST_CHILD";
 
-/// The child's part: writes until it is killed, printing each number once it is acknowledged.
+/// The child's part: writes until it is killed, saying some of the numbers once they are acknowledged.
 fn write_for_ever(path: &Path, options: WalOptions) {
     let store = open(path, options).unwrap();
-    let mut out = std::io::stdout().lock();
+    // The test runner has standard output.
+    let mut out = std::io::stderr().lock();
     let start = get(&store, b"s", "n").map_or(0, |v| u64::from_le_bytes(v[..8].try_into().unwrap()));
     for i in start + 1.. {
         // Long enough for kills to find the process in the middle of a record.
@@ -51,7 +52,7 @@ fn write_for_ever(path: &Path, options: WalOptions) {
         } else {
             set(&store, b"s", "n", &value).unwrap();
         }
-        if i % 16 == 0 || options.durability == Durability::Sync {
+        if i % 4 == 0 || options.durability == Durability::Sync {
             out.write_all(&i.to_le_bytes()).unwrap();
         }
     }
@@ -65,7 +66,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         return write_for_ever(Path::new(path), small(Durability::from_word(word).unwrap(), mapped == "true"));
     }
     let mut rng = Rng::from_env("a_killed_process_loses_nothing_that_it_acknowledged");
-    let (mut kills, mut records) = (0, 0);
+    let (mut kills, mut acked, mut records) = (0, 0, 0);
     for word in WORDS {
         for mapped in [true, false] {
             let dir = Dir::new(&format!("kill-{}-{mapped}", word.word()));
@@ -73,20 +74,17 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
                 let mut child = Command::new(std::env::current_exe().unwrap())
                     .args(["--exact", "a_killed_process_loses_nothing_that_it_acknowledged", "--nocapture", "-q"])
                     .env(CHILD, format!("{} {mapped} {}", word.word(), dir.0.display()))
-                    .stdout(Stdio::piped())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
                     .spawn()
                     .unwrap();
                 std::thread::sleep(Duration::from_millis(15 + rng.next() % 30));
                 child.kill().unwrap();
                 let mut said = Vec::new();
-                child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
+                child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
                 child.wait().unwrap();
-                // Behind the lines of the test runner, which end with a newline, numbers of 8 bytes.
-                let header = said.windows(7).position(|w| w == b" test\n\x00").map_or(0, |at| at + 6);
-                let header =
-                    said.iter().skip(header).position(|b| *b != b'\n').map_or(said.len(), |skip| header + skip);
-                let numbers = said[header.min(said.len())..].chunks_exact(8);
-                let last = numbers.last().map(|n| u64::from_le_bytes(n.try_into().unwrap())).filter(|n| *n < 1 << 40);
+                let last = said.chunks_exact(8).last().map(|n| u64::from_le_bytes(n.try_into().unwrap()));
+                acked += u32::from(last.is_some());
                 let store = open(&dir.0, small(word, mapped)).unwrap();
                 let value = get(&store, b"s", "n").unwrap_or_else(|| vec![0; 8]);
                 let there = u64::from_le_bytes(value[..8].try_into().unwrap());
@@ -101,8 +99,8 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
             }
         }
     }
-    assert!(records > 100, "the children never got to write");
-    println!("{kills} kills, up to {records} records in one store");
+    assert!(acked > 4, "{acked} of {kills} children acknowledged anything");
+    println!("{kills} kills, {acked} of them after acknowledgements, up to {records} records in one store");
 }
 
 #[test]

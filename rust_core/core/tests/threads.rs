@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use common::sim::SimDisk;
 use common::{Rng, WORDS, batch, code, delete, env, get, set, set_if, small};
-use spellkeep_core::env::Env;
 use spellkeep_core::env::mem::MemDisk;
+use spellkeep_core::env::{Env, Region};
 use spellkeep_core::store::{Store, StoreError};
 use spellkeep_core::wal::{Durability, WalError, WalOptions};
 
@@ -263,4 +263,54 @@ fn a_closed_store_says_so_from_every_thread() {
     });
     assert_eq!(code(set(&store, b"s", "a", b"2")), "store.closed");
     assert_eq!(code(store.wal().flush().map_err(StoreError::from)), "store.closed");
+}
+
+/// A kill between the two would make a store that says that it lost an acknowledged record.
+#[test]
+fn the_ring_never_counts_a_record_before_it_is_whole() {
+    for _ in 0..5 {
+        let disk = MemDisk::new();
+        let store = Store::open(env(&disk), WalOptions::default()).unwrap();
+        set(&store, b"s", "k", &[1; 1000]).unwrap();
+        let frame_bytes = store.wal().end() as usize - 64;
+        let region = disk.region("ring").unwrap();
+        let word = |at: usize| {
+            assert!(at % 8 == 0 && at + 8 <= region.len());
+            // SAFETY: an aligned word of the region, which the engine stores atomically too.
+            unsafe { AtomicU64::from_ptr(region.base().add(at).cast()) }.load(Ordering::Acquire)
+        };
+        let count = 3500;
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..count).for_each(|i| assert_eq!(set(&store, b"s", "k", &[1; 1000]).unwrap(), i + 1)));
+            loop {
+                let last = word(72);
+                let header = word(4096 + 64 + (last as usize - 1) * frame_bytes);
+                assert_eq!(header as u32 as usize, frame_bytes, "version {last} is counted and not there");
+                if last == count {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// A kill in the middle of a batch would make a store that says that it lost an acknowledged record.
+#[test]
+fn the_ring_never_counts_half_a_batch() {
+    let disk = MemDisk::new();
+    let store = Store::open(env(&disk), WalOptions::default()).unwrap();
+    let region = disk.region("ring").unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let op = |key: &str| (b"s".to_vec(), key.to_owned(), Some(vec![1; 200]));
+            (0..5000).for_each(|_| assert_ne!(batch(&store, &[op("a"), op("b")]).unwrap(), [0, 0]));
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            // SAFETY: an aligned word of the region, which the engine stores atomically too.
+            let last = unsafe { AtomicU64::from_ptr(region.base().add(72).cast()) }.load(Ordering::Acquire);
+            assert_eq!(last % 2, 0, "version {last} is in the middle of a batch");
+        }
+    });
 }
