@@ -89,6 +89,42 @@ pub trait DiskFile: Send + Sync {
     fn set_len(&self, len_bytes: u64) -> io::Result<()>;
 }
 
+/// A file that was let go: every call fails.
+struct ClosedFile(String);
+
+/// Stands in for a file that was let go while somebody may still hold what contains it.
+pub fn closed_file(path: String) -> Arc<dyn DiskFile> {
+    Arc::new(ClosedFile(path))
+}
+
+fn was_closed<T>() -> io::Result<T> {
+    Err(io::Error::other("the file was closed with its store"))
+}
+
+impl DiskFile for ClosedFile {
+    fn path(&self) -> String {
+        self.0.clone()
+    }
+    fn read_at(&self, _buf: &mut [u8], _offset: u64) -> io::Result<usize> {
+        was_closed()
+    }
+    fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<usize> {
+        was_closed()
+    }
+    fn sync(&self) -> io::Result<()> {
+        was_closed()
+    }
+    fn len(&self) -> io::Result<u64> {
+        was_closed()
+    }
+    fn allocate(&self, _len_bytes: u64) -> io::Result<()> {
+        was_closed()
+    }
+    fn set_len(&self, _len_bytes: u64) -> io::Result<()> {
+        was_closed()
+    }
+}
+
 impl dyn DiskFile + '_ {
     fn fault(&self, op: &'static str, source: io::Error) -> IoError {
         IoError { op, path: self.path(), source }

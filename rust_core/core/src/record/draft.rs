@@ -67,7 +67,11 @@ impl Draft {
     }
 
     /// Closes the value, adds the key and the padding.
+    ///
+    /// # Panics
+    /// When scope or key is longer than 65,535 bytes; the rules of naming allow far less.
     pub fn end(&mut self, key: &[u8]) {
+        assert!(key.len() <= usize::from(u16::MAX) && self.scope_end - FRAME_HEADER_BYTES <= usize::from(u16::MAX));
         self.value_end = self.buf.len();
         self.buf.extend_from_slice(key);
         self.key_end = self.buf.len();

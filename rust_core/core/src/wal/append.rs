@@ -71,7 +71,7 @@ pub struct Append<'w> {
 impl Wal {
     /// The longest commit, in frame bytes, that goes through the ring.
     pub fn ring_commit_bytes_max(&self) -> u64 {
-        self.ring.capacity() / 2
+        self.ring_capacity / 2
     }
 
     /// Takes the append lock for a commit of `bytes` frame bytes.
@@ -106,6 +106,11 @@ impl Wal {
     /// Takes the append lock for changes to the index that write no record.
     pub fn with_token<R>(&self, change: impl FnOnce(&mut WriteToken) -> R) -> R {
         change(&mut held(&self.append).token)
+    }
+
+    /// Whether the log takes no more appends because it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        held(&self.append).status == Status::Closed
     }
 
     /// Last version given out.
@@ -150,7 +155,7 @@ impl Append<'_> {
     #[inline]
     pub fn done(mut self) {
         let state = &mut *self.state;
-        let half_full = state.writer.room() < self.wal.ring.capacity() / 2;
+        let half_full = state.writer.room() < self.wal.ring_capacity / 2;
         if state.thread_idle || (half_full && !state.thread_told) {
             state.thread_idle = false;
             state.thread_told = true;

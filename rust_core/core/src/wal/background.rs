@@ -84,7 +84,7 @@ fn run(weak: &Weak<Wal>) {
             continue;
         }
         let now_ms = monotonic_ms();
-        let half_full = wal.ring.used() > wal.ring.capacity() / 2;
+        let half_full = held(&wal.append).writer.room() < wal.ring_capacity / 2;
         if now_ms < due_ms && !half_full && !requested {
             drop(wal);
             park_ms(due_ms - now_ms);

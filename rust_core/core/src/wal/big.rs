@@ -129,10 +129,10 @@ impl Gate<'_> {
 impl Wal {
     /// After a failed big write the segment's tail is unknown: the log goes on in a fresh segment from where it was.
     fn contain(&self, drain: &mut MutexGuard<'_, Drain>, first: WalError) -> WalError {
-        match self.fresh_segment(drain, self.ring.capacity().min(1 << 16), [&[], &[]]) {
+        match self.fresh_segment(drain, self.ring_capacity.min(1 << 16), [&[], &[]]) {
             Ok(fresh) => {
                 self.adopt(drain, fresh);
-                let wanted = drain.synced + self.ring.capacity();
+                let wanted = drain.synced + self.ring_capacity;
                 self.reserve(drain, wanted);
                 first
             }

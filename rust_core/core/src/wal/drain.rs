@@ -76,7 +76,7 @@ impl Wal {
         if full {
             self.rotate(drain);
         }
-        self.reserve(drain, head.pos + self.ring.capacity());
+        self.reserve(drain, head.pos + self.ring_capacity);
         Ok(())
     }
 
@@ -161,8 +161,15 @@ impl Wal {
     /// Goes on in a new segment; the current one is synced and stays as it is. When no new one can be made (a full
     /// disk), the current one grows on, unless the new one might still count at the next opening.
     fn rotate(&self, drain: &mut Drain) {
-        match self.fresh_segment(drain, self.ring.capacity(), [&[], &[]]) {
-            Ok(fresh) => self.adopt(drain, fresh),
+        match self.fresh_segment(drain, self.ring_capacity, [&[], &[]]) {
+            Ok(fresh) => {
+                let sealed = Arc::clone(&drain.current);
+                self.adopt(drain, fresh);
+                // The space that was reserved and not needed. Where it cannot be given back it is only wasted.
+                if let Err(e) = sealed.file.set_len_named(sealed.offset(drain.synced)) {
+                    drain.refusal = Some(e.into());
+                }
+            }
             Err(refused) => {
                 if refused.may_be_found {
                     self.set_poison(&refused.error);

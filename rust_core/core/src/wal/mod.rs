@@ -76,7 +76,7 @@ pub struct Wal {
     epoch: u32,
     fork_generation: u32,
     manifest: Mutex<manifest::Manifest>,
-    ring: Arc<ring::Ring>,
+    ring_capacity: u64,
     append: Mutex<append::AppendState>,
     drain: Mutex<drain::Drain>,
     /// Every segment, by start.
@@ -168,14 +168,17 @@ impl Wal {
 
     /// Figures.
     pub fn stats(&self) -> WalStats {
-        let head = self.ring.head();
+        let (head, room, last_lsn) = {
+            let state = held(&self.append);
+            (state.writer.head(), state.writer.room(), state.last_lsn())
+        };
         WalStats {
-            last_lsn: held(&self.append).last_lsn(),
+            last_lsn,
             synced_lsn: self.synced_lsn(),
             stream_bytes: head - crate::record::LOG_START,
             segment_count: self.segments().len(),
-            ring_used_bytes: self.ring.used(),
-            ring_bytes: self.ring.capacity(),
+            ring_used_bytes: self.ring_capacity - room,
+            ring_bytes: self.ring_capacity,
             sync_count: self.sync_count.load(Ordering::Relaxed),
             repair_count: self.repair_count.load(Ordering::Relaxed),
         }
@@ -185,6 +188,11 @@ impl Wal {
         self.catalog.read().unwrap_or_else(|p| p.into_inner())
     }
 
+    /// Where the stream ends now.
+    pub fn end(&self) -> Pos {
+        held(&self.append).writer.head()
+    }
+
     /// Adds a descriptor to be made readable after each sync and when the log is poisoned.
     pub fn add_waker(&self, waker: Waker) {
         held(&self.wakers).push(waker);
@@ -192,10 +200,5 @@ impl Wal {
 
     fn wake_loops(&self) {
         held(&self.wakers).retain(Waker::wake);
-    }
-
-    /// Where the stream ends now.
-    pub fn end(&self) -> Pos {
-        self.ring.head()
     }
 }

@@ -5,8 +5,9 @@ use super::drain::Drain;
 use super::manifest::Manifest;
 use super::recover::{RecoveryReport, recover};
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
-use super::segment::SEGMENT_DIR;
+use super::segment::{SEGMENT_DIR, Segment};
 use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
+use crate::env::disk::closed_file;
 use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
@@ -157,7 +158,8 @@ impl Wal {
         let mut ring = ready_ring(&*disk, &manifest, former, &options)?;
         manifest.store(&*disk)?;
         ring.begin_marks(manifest.epoch, end.lsn);
-        let (ring, writer, reader) = ring.split(end.pos);
+        let ring_capacity = ring.capacity();
+        let (writer, reader) = ring.split(end.pos);
         let current = recovered.catalog.last().map(Arc::clone).ok_or(WalError::Closed)?;
         let append = AppendState {
             writer,
@@ -185,7 +187,7 @@ impl Wal {
             epoch: manifest.epoch,
             fork_generation: fork::generation(),
             manifest: Mutex::new(manifest),
-            ring,
+            ring_capacity,
             append: Mutex::new(append),
             drain: Mutex::new(drain),
             catalog: RwLock::new(recovered.catalog),
@@ -233,10 +235,22 @@ impl Wal {
         let thread_was_well = self.background.stop();
         let mut drain = held(&self.drain);
         let closed = self.drain_locked(&mut drain, true).and_then(|()| self.leave_clean(&drain));
-        held(&self.wakers).clear();
-        held(&self.lock).take();
+        self.let_go(&mut drain);
         closed?;
         if thread_was_well { Ok(()) } else { Err(WalError::Poisoned("the background thread panicked".into())) }
+    }
+
+    /// Unmaps the ring, closes every file and gives the directory up: whoever still holds the log holds memory only.
+    fn let_go(&self, drain: &mut Drain) {
+        {
+            let mut state = held(&self.append);
+            (state.writer, drain.reader) = Ring::gone(state.writer.head());
+        }
+        let header = drain.current.header;
+        drain.current = Arc::new(Segment { header, file: closed_file(drain.current.file.path()) });
+        self.catalog.write().unwrap_or_else(|p| p.into_inner()).clear();
+        held(&self.wakers).clear();
+        held(&self.lock).take();
     }
 
     /// Gives reserved space back and notes in the manifest that the log ends here.

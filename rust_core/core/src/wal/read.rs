@@ -18,6 +18,11 @@ impl Wal {
         Some((Arc::clone(&catalog[index]), end))
     }
 
+    /// Why there is no segment for a position: a wrong one, or the log was closed meanwhile.
+    fn no_record(&self, pos: Pos) -> WalError {
+        if self.is_closed() { WalError::Closed } else { WalError::NotAStore(format!("the log has no record at {pos}")) }
+    }
+
     fn damage(&self, segment: &Segment, pos: Pos, what: String) -> WalError {
         Damage::new(&segment.file.path(), segment.offset(pos), 0, what).into()
     }
@@ -36,9 +41,7 @@ impl Wal {
     /// Damage when there is no believable record; the system's errors.
     pub fn read(&self, pos: Pos) -> Result<Vec<u8>, WalError> {
         self.written_so_far()?;
-        let Some((segment, _)) = self.segment_of(pos) else {
-            return Err(WalError::NotAStore(format!("the log has no record at {pos}")));
-        };
+        let Some((segment, _)) = self.segment_of(pos) else { return Err(self.no_record(pos)) };
         let mut bytes = vec![0; READ_AHEAD_BYTES];
         let read = segment.file.read_full_at(&mut bytes, segment.offset(pos))?;
         bytes.truncate(read);
@@ -110,7 +113,7 @@ impl Scan {
     fn damage_at(&self, pos: Pos, fault: Fault) -> WalError {
         match self.wal.segment_of(pos) {
             Some((segment, _)) => self.wal.damage(&segment, pos, fault_text(fault)),
-            None => WalError::NotAStore(format!("the log has no record at {pos}")),
+            None => self.wal.no_record(pos),
         }
     }
 

@@ -7,6 +7,7 @@
 use crate::checksum::xxh3_64;
 
 use crate::env::Region;
+use crate::env::map::HeapRegion;
 use crate::record::{Lsn, Pos};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -126,23 +127,21 @@ impl Ring {
     }
 
     /// Splits into the two rights, empty, with the stream going on at `pos`.
-    pub fn split(self, pos: Pos) -> (Arc<Self>, RingWriter, RingReader) {
+    pub fn split(self, pos: Pos) -> (RingWriter, RingReader) {
         self.head.store(pos, Ordering::Relaxed);
         self.tail.store(pos, Ordering::Relaxed);
         let ring = Arc::new(self);
-        (Arc::clone(&ring), RingWriter(Arc::clone(&ring)), RingReader(ring))
+        (RingWriter(Arc::clone(&ring)), RingReader(ring))
     }
 
-    /// Where the stream ends.
-    pub fn head(&self) -> Pos {
+    /// The rights to a ring that holds nothing, for a log that was closed: the real one is unmapped when its are dropped.
+    pub fn gone(pos: Pos) -> (RingWriter, RingReader) {
+        let region = Box::new(HeapRegion::new(RING_HEADER_BYTES + 8));
+        Self { region, capacity: 8, head: AtomicU64::new(0), tail: AtomicU64::new(0) }.split(pos)
+    }
+
+    fn head(&self) -> Pos {
         self.head.load(Ordering::Acquire)
-    }
-
-    /// Bytes that are not yet freed.
-    pub fn used(&self) -> u64 {
-        // The tail first: it never passes the head, so neither does an older one.
-        let tail = self.tail.load(Ordering::Acquire);
-        (self.head() - tail).min(self.capacity)
     }
 }
 
