@@ -1,23 +1,23 @@
 """Spellkeep: persistent state for AI agents.
 
-import spellkeep as sk
-from spellkeep import StateScope
+    import spellkeep as sk
+    from spellkeep import StateScope
 
-with sk.open("./state") as state:
-    scout = state.scope(StateScope.agent("scout"))
-    scout["plan"] = {"step": 1}
+    with sk.open("./state") as state:
+        scout = state.scope(StateScope.agent("scout"))
+        scout["plan"] = {"step": 1}
+
+What a write was told is kept is there after a kill. Errors are in ``spellkeep.errors``.
 """
 
-from importlib.metadata import version as _version
-
 from spellkeep import errors
+from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
+from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
-from spellkeep.store import Batch, Recovery, StateManager, Stats, open
+from spellkeep.store import StateManager, open
 from spellkeep.value import Limits, Tagged, register
-
-__version__ = _version("spellkeep")
 
 __all__ = [
     "Batch",
@@ -35,3 +35,12 @@ __all__ = [
     "open",
     "register",
 ]
+
+
+def __getattr__(name: str) -> str:
+    # Only when asked for: reading it takes longer than all other imports of the package together.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("spellkeep")
+    raise AttributeError(f"module 'spellkeep' has no attribute {name!r}")

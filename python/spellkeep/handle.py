@@ -11,7 +11,8 @@ from spellkeep.errors import Conflict, KeyMissing, StateError
 from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
-    from spellkeep.store import Batch, StateManager
+    from spellkeep.batch import Batch
+    from spellkeep.store import StateManager
 
 __all__ = ["ScopeHandle"]
 

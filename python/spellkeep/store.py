@@ -2,120 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, ParamSpec, Self, TypeAlias, TypeVar
 
 from spellkeep import _core
-from spellkeep._waiting import wait_durable
+from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
 from spellkeep.errors import StateError
+from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
 
-__all__ = ["Batch", "Durability", "Recovery", "StateManager", "Stats", "open"]
+__all__ = ["Durability", "StateManager", "open"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What the opening found.
-
-    Attributes:
-        clean: whether the last opener had closed the store.
-        record_count: records read back.
-        ring_record_count: of these, the ones that were only in the ring.
-        segment_count: segment files read.
-        last_version: last version found.
-        cut_bytes: bytes behind the last whole commit that were cut; never part of an acknowledged write.
-        cut_reason: why, when bytes were cut or versions lost; else None.
-        lost_count: versions known to have existed, never durable, and lost with the power.
-        duration_ms: how long the recovery took.
-    """
-
-    clean: bool
-    record_count: int
-    ring_record_count: int
-    segment_count: int
-    last_version: int
-    cut_bytes: int
-    cut_reason: str | None
-    lost_count: int
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Figures of an open store. Bytes are of the log: ``log_bytes`` ever written, ``ring_used_bytes`` not yet freed."""
-
-    key_count: int
-    scope_count: int
-    last_version: int
-    durable_version: int
-    log_bytes: int
-    segment_count: int
-    ring_bytes: int
-    ring_used_bytes: int
-    sync_count: int
-    repair_count: int
-
-
-class Batch(_core.Batch):
-    """Operations that are committed as one: all or none, after a crash too.
-
-    As a context manager it commits at the end of the block, unless ``commit`` was called in it, and drops everything
-    when the block raises. Of several operations on one key the last one holds, with the first ``if_version`` given.
-    Values are encoded when they are added. A conflict writes nothing and leaves the batch as it is.
-    """
-
-    def __new__(cls, store: StateManager) -> Self:
-        """A batch for `store`. Use ``state.batch()``."""
-        return super().__new__(cls, store)
-
-    def __init__(self, store: StateManager) -> None:
-        self._store = store
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self.discard()
-        elif self.versions is None:
-            self.commit()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self.discard()
-        elif self.versions is None:
-            await self.acommit()
-
-    async def acommit(self) -> int:
-        """As ``commit``, without blocking the event loop."""
-        version = self.commit(acknowledge=False)
-        if version:
-            await self._store._acknowledged(version)
-        return version
-
-    def __repr__(self) -> str:
-        done = "committed" if self.versions is not None else "open"
-        return f"<Batch of {len(self)} {'operation' if len(self) == 1 else 'operations'}, {done}>"
 
 
 _open_stores: weakref.WeakSet[StateManager] = weakref.WeakSet()
@@ -258,7 +168,7 @@ class StateManager(_core.Store):
 
     async def _acknowledged(self, version: int) -> int:
         if self.durability == "sync":
-            await wait_durable(self, version)
+            await _durable(self, version)
         return version
 
     async def aset(
@@ -318,19 +228,19 @@ class StateManager(_core.Store):
 
     async def ahistory(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """As ``history``; the log is read in a thread."""
-        return await asyncio.to_thread(self.history, scope, key, limit=limit)
+        return await _in_thread(self.history, scope, key, limit=limit)
 
     async def achanges(self, *, since: int = 0) -> AsyncIterator[Change]:
         """As ``changes``, for ``async for``; the log is read in a thread."""
         changes = self.changes(since=since)
-        while chunk := await asyncio.to_thread(_take, changes, 256):
+        while chunk := await _in_thread(_take, changes, 256):
             for change in chunk:
                 yield change
 
     async def aflush(self) -> int:
         """As ``flush``, without blocking the event loop."""
         self._check_open()
-        await wait_durable(self, self.last_version)
+        await _durable(self, self.last_version)
         return self.durable_version
 
     async def astats(self) -> Stats:
@@ -339,7 +249,22 @@ class StateManager(_core.Store):
 
     async def aclose(self) -> None:
         """As ``close``, in a thread."""
-        await asyncio.to_thread(self.close)
+        await _in_thread(self.close)
+
+
+# asyncio is a quarter of the time that importing the package would take, and many programs do without.
+
+
+async def _durable(store: StateManager, version: int) -> None:
+    from spellkeep._waiting import wait_durable
+
+    await wait_durable(store, version)
+
+
+async def _in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    import asyncio
+
+    return await asyncio.to_thread(call, *args, **kwargs)
 
 
 def _take(changes: Iterator[Change], count: int) -> list[Change]:

@@ -1,0 +1,50 @@
+"""What an open store says of itself: what its opening found, and figures as of now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Recovery", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the opening found.
+
+    Attributes:
+        clean: whether the last opener had closed the store.
+        record_count: records read back.
+        ring_record_count: of these, the ones that were only in the ring.
+        segment_count: segment files read.
+        last_version: last version found.
+        cut_bytes: bytes behind the last whole commit that were cut; never part of an acknowledged write.
+        cut_reason: why, when bytes were cut or versions lost; else None.
+        lost_count: versions known to have existed, never durable, and lost with the power.
+        duration_ms: how long the recovery took.
+    """
+
+    clean: bool
+    record_count: int
+    ring_record_count: int
+    segment_count: int
+    last_version: int
+    cut_bytes: int
+    cut_reason: str | None
+    lost_count: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of an open store. Bytes are of the log: ``log_bytes`` ever written, ``ring_used_bytes`` not yet freed."""
+
+    key_count: int
+    scope_count: int
+    last_version: int
+    durable_version: int
+    log_bytes: int
+    segment_count: int
+    ring_bytes: int
+    ring_used_bytes: int
+    sync_count: int
+    repair_count: int
