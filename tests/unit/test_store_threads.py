@@ -255,3 +255,30 @@ def test_an_interrupt_while_a_write_waits_leaves_the_store_usable(tmp_path: Path
             assert state.recovery.clean
             assert state.get(SCOUT, "after") == state.get(SCOUT, "count") == count
             state.clear_scope(SCOUT)
+
+
+def test_threads_that_a_batch_refuses_do_not_block_each_other() -> None:
+    """An exception was made under the batch's lock: that lets other threads run, and one of them wanted the lock."""
+    program = """
+        import faulthandler, sys, threading
+        import spellkeep as sk
+        faulthandler.dump_traceback_later(30, exit=True)
+        sys.setswitchinterval(1e-6)
+        with sk.open("memory:") as state:
+            batch = state.batch()
+            batch.commit()
+            def refused():
+                for call in [lambda: batch.set(sk.StateScope.GLOBAL, "k", 1), batch.commit] * 2000:
+                    try:
+                        call()
+                    except sk.errors.Closed:
+                        pass
+            threads = [threading.Thread(target=refused) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        print("done")
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "done\n", ran.stderr

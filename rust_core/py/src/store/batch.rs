@@ -1,6 +1,6 @@
 //! `Batch`: operations that are encoded as they are added and committed as one.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 use spellkeep_core::limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX};
@@ -23,6 +23,13 @@ struct Pending {
     versions: Option<Vec<u64>>,
 }
 
+/// Class, code and sentence of a refusal.
+type Refusal = (&'static str, &'static str, String);
+
+fn committed() -> Refusal {
+    ("Closed", "batch.committed", "the batch is committed; begin another".to_owned())
+}
+
 /// Operations to commit as one.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
 pub struct Batch {
@@ -31,23 +38,41 @@ pub struct Batch {
 }
 
 impl Batch {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Adds an operation, or says why not. The lock is given back before an exception is made: that runs Python code,
+    /// which may let another thread go on that waits for the lock with the interpreter in its hands.
     fn add(&self, py: Python<'_>, op: Op) -> PyResult<()> {
-        let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let refusal = if pending.versions.is_some() {
-            return Err(raise(py, "Closed", "batch.committed", "the batch is committed; begin another", None));
-        } else if pending.calls.len() >= BATCH_OPS_MAX {
-            Some(("batch.operations", format!("a batch takes {BATCH_OPS_MAX} operations; commit it and begin another")))
-        } else if pending.batch.bytes() + op.draft.frame_len() > BATCH_BYTES_MAX {
-            Some(("batch.bytes", format!("a batch takes {BATCH_BYTES_MAX} bytes; commit it and begin another")))
-        } else {
-            None
-        };
-        if let Some((code, detail)) = refusal {
-            return Err(raise(py, "LimitExceeded", code, &detail, None));
+        self.try_add(op).map_err(|(class, code, detail)| raise(py, class, code, &detail, None))
+    }
+
+    fn try_add(&self, op: Op) -> Result<(), Refusal> {
+        let mut pending = self.pending();
+        if pending.versions.is_some() {
+            return Err(committed());
+        }
+        if pending.calls.len() >= BATCH_OPS_MAX {
+            let detail = format!("a batch takes {BATCH_OPS_MAX} operations; commit it and begin another");
+            return Err(("LimitExceeded", "batch.operations", detail));
+        }
+        if pending.batch.bytes() + op.draft.frame_len() > BATCH_BYTES_MAX {
+            let detail = format!("a batch takes {BATCH_BYTES_MAX} bytes; commit it and begin another");
+            return Err(("LimitExceeded", "batch.bytes", detail));
         }
         let index = pending.batch.push(op);
         pending.calls.push(index);
         Ok(())
+    }
+
+    /// Takes everything out to be committed. Until that is over, another thread's additions are refused and not lost.
+    fn take(&self) -> Result<Pending, Refusal> {
+        let mut pending = self.pending();
+        if pending.versions.is_some() {
+            return Err(committed());
+        }
+        Ok(std::mem::replace(&mut *pending, Pending { versions: Some(Vec::new()), ..Pending::default() }))
     }
 }
 
@@ -90,7 +115,7 @@ impl Batch {
 
     /// Drop what was added so far, so that the batch is empty again. Nothing once it is committed.
     fn discard(&self) {
-        let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut pending = self.pending();
         if pending.versions.is_none() {
             *pending = Pending::default();
         }
@@ -99,14 +124,7 @@ impl Batch {
     /// Commit; return the last version written, or 0 when there was nothing to write.
     #[pyo3(signature = (*, acknowledge=true))]
     fn commit(&self, py: Python<'_>, acknowledge: bool) -> PyResult<u64> {
-        let mut taken = {
-            let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if pending.versions.is_some() {
-                return Err(raise(py, "Closed", "batch.committed", "the batch is committed; begin another", None));
-            }
-            // Until the commit is over, another thread's additions are refused and not lost.
-            std::mem::replace(&mut *pending, Pending { versions: Some(Vec::new()), ..Pending::default() })
-        };
+        let mut taken = self.take().map_err(|(class, code, detail)| raise(py, class, code, &detail, None))?;
         let committed = if taken.calls.is_empty() {
             self.shared.check().map(|()| Vec::new()).map_err(|e| to_py(py, e))
         } else {
@@ -116,7 +134,7 @@ impl Batch {
             taken.versions = Some(taken.calls.iter().map(|index| versions[*index]).collect());
             versions.into_iter().max().unwrap_or(0)
         });
-        *self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = taken;
+        *self.pending() = taken;
         let last = result?;
         if acknowledge && last > 0 { write::acknowledge(py, &self.shared, last) } else { Ok(last) }
     }
@@ -124,10 +142,10 @@ impl Batch {
     /// The version of each call after the commit, in order: 0 for a delete of nothing; None before.
     #[getter]
     fn versions(&self) -> Option<Vec<u64>> {
-        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).versions.clone()
+        self.pending().versions.clone()
     }
 
     fn __len__(&self) -> usize {
-        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).calls.len()
+        self.pending().calls.len()
     }
 }
