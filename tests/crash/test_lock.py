@@ -26,6 +26,18 @@ def test_a_second_opener_in_this_process_is_told_its_own_pid(tmp_path: Path) -> 
         assert state.get(StateScope.GLOBAL, "k") == 1
 
 
+def test_a_closed_store_is_free_while_a_process_that_is_being_started_still_has_its_files(tmp_path: Path) -> None:
+    """Between fork and exec a child has every descriptor; a store closed and reopened meanwhile was `StoreLocked`."""
+    state = spellkeep.open(tmp_path)
+    names = {int(fd): os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}
+    child_has = os.dup(next(fd for fd, name in names.items() if name == str(tmp_path / "LOCK")))
+    try:
+        state.close()
+        spellkeep.open(tmp_path).close()
+    finally:
+        os.close(child_has)
+
+
 def test_another_name_of_the_directory_is_the_same_store(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "link").symlink_to("s")

@@ -71,7 +71,10 @@ impl Drop for FdSlot {
         if fd != 0 {
             // SAFETY: as in `in_child`; the swap makes one taker the owner.
             #[allow(unsafe_code)]
-            drop(unsafe { OwnedFd::from_raw_fd(fd as i32 - 1) });
+            let fd = unsafe { OwnedFd::from_raw_fd(fd as i32 - 1) };
+            // A process that another thread is just starting has the descriptor until its `exec`, and the lock with it.
+            // When this is refused, closing gives the lock up, if later.
+            rustix::fs::flock(&fd, rustix::fs::FlockOperation::Unlock).ok();
         }
     }
 }
