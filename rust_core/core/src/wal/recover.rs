@@ -344,8 +344,23 @@ fn interrupted(rest: &[u8], fault: Fault) -> bool {
     let written = match fault {
         Fault::Empty => 0,
         Fault::Header => FRAME_HEADER_BYTES,
-        Fault::Body => u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize - 8,
+        // The fault may be the ring's, and then these bytes are not the ones that it was found in.
+        Fault::Body => match rest.first_chunk() {
+            Some(len) => (u32::from_le_bytes(*len) as usize).saturating_sub(8),
+            None => return false,
+        },
         Fault::Short | Fault::Unknown => return false,
     };
     rest.get(written..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_ring_beyond_the_end_of_the_segment_is_no_interruption_of_the_segment() {
+        assert!(!interrupted(&[], Fault::Body));
+        assert!(interrupted(&[0; 64], Fault::Body));
+    }
 }
