@@ -87,6 +87,11 @@ fn former_ring(disk: &dyn Disk, known: &Manifest) -> Result<Option<Ring>, WalErr
 
 /// A ring of the wanted size, the former one where it fits.
 fn ready_ring(disk: &dyn Disk, known: &Manifest, former: Option<Ring>, options: &WalOptions) -> Result<Ring, WalError> {
+    // Of an opening that was interrupted, also where this one makes no ring.
+    let temporary = format!("{RING}.tmp");
+    if disk.exists(&temporary)? {
+        disk.remove(&temporary)?;
+    }
     if !known.mapped {
         let mut memory = ring_header(&known.store_id, options.ring_bytes);
         memory.resize(RING_HEADER_BYTES + options.ring_bytes as usize, 0);
@@ -95,10 +100,6 @@ fn ready_ring(disk: &dyn Disk, known: &Manifest, former: Option<Ring>, options: 
     }
     if let Some(ring) = former.filter(|ring| ring.capacity() == options.ring_bytes) {
         return Ok(ring);
-    }
-    let temporary = format!("{RING}.tmp");
-    if disk.exists(&temporary)? {
-        disk.remove(&temporary)?;
     }
     let file = disk.open(&temporary, OpenHow::Create)?;
     let len = RING_HEADER_BYTES as u64 + options.ring_bytes;
