@@ -197,3 +197,31 @@ fn a_scan_from_the_highest_version_is_empty() {
     assert!(store.changes(u64::MAX).next_change().unwrap().is_none());
     store.close().unwrap();
 }
+
+/// A ring of another size that an opening was killed in the middle of making stayed for good when the next one kept the old.
+#[test]
+fn a_half_made_ring_is_removed_by_the_next_opening() {
+    let dir = Dir::new("half-made-ring");
+    open(&dir.0, small(Durability::Interval, true)).unwrap().close().unwrap();
+    fs::write(dir.0.join("ring.tmp"), [0; 4096]).unwrap();
+    open(&dir.0, small(Durability::Interval, true)).unwrap().close().unwrap();
+    assert!(!dir.0.join("ring.tmp").exists());
+}
+
+/// The second of two closers came back at once, while the first was still syncing: a program then ended in between.
+#[test]
+fn whoever_closes_while_another_thread_does_comes_back_when_it_is_done() {
+    let dir = Dir::new("two-closers");
+    for _ in 0..20 {
+        let store = open(&dir.0, WalOptions { durability: Durability::Process, ..WalOptions::default() }).unwrap();
+        set(&store, b"s", "k", &[7; 100_000]).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    store.close().unwrap();
+                    assert_eq!(store.wal().synced_lsn(), store.wal().last_lsn());
+                });
+            }
+        });
+    }
+}

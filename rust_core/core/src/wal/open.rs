@@ -218,7 +218,8 @@ impl Wal {
         Ok((wal, report))
     }
 
-    /// Takes no more appends, makes everything durable, gives the directory up. Closing twice is nothing.
+    /// Takes no more appends, makes everything durable, gives the directory up. Closing twice is nothing; whoever closes
+    /// while another thread does waits until that is done.
     ///
     /// # Errors
     /// Something could not be made durable: the log was, or now is, poisoned. The directory is given up all the same.
@@ -226,6 +227,8 @@ impl Wal {
         if self.is_forked() {
             return Ok(());
         }
+        // Held all the while, so that a second closer does not return before the first is done.
+        let mut lock = held(&self.lock);
         {
             let mut state = held(&self.append);
             if state.status == Status::Closed {
@@ -237,11 +240,12 @@ impl Wal {
         let mut drain = held(&self.drain);
         let closed = self.drain_locked(&mut drain, true).and_then(|()| self.leave_clean(&drain));
         self.let_go(&mut drain);
+        lock.take();
         closed?;
         if thread_was_well { Ok(()) } else { Err(WalError::Poisoned("the background thread panicked".into())) }
     }
 
-    /// Unmaps the ring, closes every file and gives the directory up: whoever still holds the log holds memory only.
+    /// Unmaps the ring and closes every file: whoever still holds the log holds memory only.
     fn let_go(&self, drain: &mut Drain) {
         {
             let mut state = held(&self.append);
@@ -251,7 +255,6 @@ impl Wal {
         drain.current = Arc::new(Segment { header, file: closed_file(drain.current.file.path()) });
         self.catalog.write().unwrap_or_else(|p| p.into_inner()).clear();
         held(&self.wakers).clear();
-        held(&self.lock).take();
     }
 
     /// Gives reserved space back and notes in the manifest that the log ends here.
