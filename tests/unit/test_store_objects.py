@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +111,17 @@ def test_changes_go_on_after_the_end_with_what_was_committed_since() -> None:
         assert list(changes) == []
         state.delete(SCOUT, "a")
         assert [(change.operation, change.value) for change in changes] == [("delete", None)]
+
+
+def test_a_store_that_keeps_its_own_handle_is_collected(tmp_path: Path) -> None:
+    """The collector did not see the store behind a handle, so such a pair stayed open until the process ended."""
+    state: Any = sk.open(tmp_path / "s")
+    state.scout = state.scope(SCOUT)
+    state.scout["a"] = 1
+    gone = weakref.ref(state)
+    del state
+    gc.collect()
+    assert gone() is None
+    with sk.open(tmp_path / "s") as again:
+        assert again.recovery.clean
+        assert again.get(SCOUT, "a") == 1

@@ -1,5 +1,6 @@
 //! `ScopeHandle`: one scope of one store, the fast path. The mapping methods that need no speed are in Python.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use spellkeep_core::index::ScopeMap;
@@ -24,6 +25,11 @@ pub struct ScopeHandle {
 
 #[pymethods]
 impl ScopeHandle {
+    /// A store may hold its own handles as attributes: the collector must see through them.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.store)
+    }
+
     #[new]
     #[pyo3(signature = (store, scope, state_class=None))]
     fn new(
