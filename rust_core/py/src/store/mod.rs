@@ -57,8 +57,14 @@ impl Drop for Shared {
             // The parent's threads, lock and mapping are not here: leave everything as it is, down to the memory.
             return;
         }
-        if let Err(error) = self.store.close() {
-            Python::attach(|py| failure::to_py(py, error).write_unraisable(py, None));
+        if self.store.check().is_ok() {
+            let store = &*self.store;
+            // Closing writes and syncs, which other threads need not wait for.
+            Python::attach(|py| {
+                if let Err(error) = py.detach(|| store.close()) {
+                    failure::to_py(py, error).write_unraisable(py, None);
+                }
+            });
         }
         // SAFETY: dropped here and nowhere else.
         unsafe { ManuallyDrop::drop(&mut self.store) };
