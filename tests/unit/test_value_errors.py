@@ -185,6 +185,16 @@ def test_containers_that_contain_themselves_are_cycles_not_depth() -> None:
     assert refused(items, depth_max=1).code == "value.cycle"
 
 
+def test_the_path_of_a_cycle_goes_around_it_once() -> None:
+    state: Any = {"messages": [1, {"parent": None}]}
+    state["messages"][1]["parent"] = state
+    for levels in (127, 128, 129):
+        path = refused({"agent": state}, depth_max=levels).path
+        # To the container that was met again, and once around from there.
+        assert path is not None and path.startswith("$.agent.messages[1].parent")
+        assert path.count("parent") == 1
+
+
 def test_a_cycle_through_a_registered_object_is_a_cycle() -> None:
     @dataclasses.dataclass
     class Knot:

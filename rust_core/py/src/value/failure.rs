@@ -32,6 +32,8 @@ pub(super) struct Failure {
     path: Vec<String>,
     /// The container at which the depth limit was hit. If it is among its own ancestors, that is a cycle.
     culprit: *mut ffi::PyObject,
+    /// Segments that are there since the culprit was last met: once around the cycle, when it is one.
+    round: usize,
 }
 
 pub(super) type Outcome<T = ()> = Result<T, Box<Failure>>;
@@ -39,7 +41,7 @@ pub(super) type Outcome<T = ()> = Result<T, Box<Failure>>;
 impl Failure {
     #[cold]
     pub fn new(cause: Cause) -> Box<Self> {
-        Box::new(Self { cause, path: Vec::new(), culprit: std::ptr::null_mut() })
+        Box::new(Self { cause, path: Vec::new(), culprit: std::ptr::null_mut(), round: 0 })
     }
 
     /// A container could not be opened.
@@ -64,6 +66,9 @@ impl Failure {
         // Every ancestor is alive while the walk is inside of it, so equal addresses are the same object.
         if self.culprit == container && !container.is_null() {
             self.cause = Cause::Value(ValueError::Cycle);
+            // Further in the path only goes around again.
+            self.path.drain(..self.round);
+            self.round = self.path.len();
         }
         self
     }
@@ -117,7 +122,7 @@ fn locate(error: PyErr, py: Python<'_>, path: &str, place: &str) -> PyErr {
 
 impl From<ValueError> for Failure {
     fn from(error: ValueError) -> Self {
-        Self { cause: Cause::Value(error), path: Vec::new(), culprit: std::ptr::null_mut() }
+        Self { cause: Cause::Value(error), path: Vec::new(), culprit: std::ptr::null_mut(), round: 0 }
     }
 }
 
