@@ -51,6 +51,14 @@ def test_version_and_help_need_no_store() -> None:
         assert run(command, "--help").returncode == 0
 
 
+def test_no_command_is_answered_with_the_commands_laid_out_in_lines() -> None:
+    """They came as one long line, behind ``error[cli.usage]``."""
+    told = run()
+    assert told.returncode == 2
+    assert told.stderr.startswith("Usage: ")
+    assert len(told.stderr.splitlines()) > 20
+
+
 def test_the_store_may_be_named_by_the_environment(store: Path) -> None:
     assert run("get", "global", "k", env={"SPELLKEEP_STORE": str(store)}).stdout == '{\n  "a": 1\n}\n'
     unnamed = run("get", "global", "k", env={"SPELLKEEP_STORE": ""})

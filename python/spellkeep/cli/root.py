@@ -48,6 +48,10 @@ class Commands(click.Group):
         try:
             # Without its standalone mode click returns the code of an `Exit`, and what the command returned otherwise.
             code = super().main(args, prog_name, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            # Whoever gives no command is shown the commands, as they are laid out.
+            error.show()
+            code = USAGE
         except click.UsageError as error:
             hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
             Failure("cli.usage", error.format_message() + hint, USAGE).show()
