@@ -86,5 +86,6 @@ $(DEV): requirements-dev.txt $(MADE)
 	@touch $@
 
 $(BUILT): $(RUST_SOURCES) pyproject.toml $(MADE)
+	@echo "building the extension into $(VENV): about a minute the first time"
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

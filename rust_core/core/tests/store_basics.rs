@@ -128,3 +128,31 @@ fn the_stream_goes_around_a_small_ring_and_over_many_segments() {
     let map = store.scope(b"s");
     assert_eq!(store.history(&map, "k49", 1000).unwrap().len(), 100);
 }
+
+/// Every clear walked all that its scope had ever held: 1,500 clears made a store of 61,500 records open in 9.8 s.
+#[test]
+fn clears_free_values_and_walk_the_table_only_when_that_is_worth_it() {
+    let disk = MemDisk::new();
+    let store = Store::open(env(&disk), WalOptions::default()).unwrap();
+    let map = store.scope(b"s");
+    for i in 0..5_000 {
+        let mut d = draft(b"s", &format!("k{i}"), &[7; 100]);
+        while store.try_set(&map, &mut d, None).is_err() {
+            store.make_room(d.frame_len()).unwrap();
+        }
+    }
+    let full = map.size_bytes();
+    store.try_clear(&map).unwrap();
+    assert!(map.size_bytes() <= full - 5_000 * 100, "the hidden values are freed");
+    let mut walks = 0;
+    for i in 0..1_000 {
+        store.try_set(&map, &mut draft(b"s", &format!("k{i}"), &[7; 100]), None).unwrap();
+        store.try_clear(&map).unwrap();
+        walks += usize::from(map.hidden_keys().is_empty());
+    }
+    assert!(walks < 10, "{walks} of 1,000 clears walked the table");
+    assert!(map.hidden_keys().len() * 100 <= full, "what is hidden stays small");
+    assert_eq!((map.live_count(), get(&store, b"s", "k1")), (0, None));
+    let kinds: Vec<_> = store.history(&map, "k1", 9).unwrap().iter().map(|c| c.kind).collect();
+    assert_eq!(kinds, [Kind::Clear, Kind::Set, Kind::Clear, Kind::Set]);
+}

@@ -23,6 +23,9 @@ pub struct ScopeMap {
     seed: u64,
     table: Table,
     live: AtomicUsize,
+    /// Bytes of live values, and of values that a clear has hidden and nobody has freed yet.
+    live_bytes: AtomicUsize,
+    hidden_bytes: AtomicUsize,
     cleared_lsn: AtomicU64,
     cleared_pos: AtomicU64,
 }
@@ -43,6 +46,8 @@ impl Index {
                 seed: self.seed,
                 table: Table::default(),
                 live: AtomicUsize::new(0),
+                live_bytes: AtomicUsize::new(0),
+                hidden_bytes: AtomicUsize::new(0),
                 cleared_lsn: AtomicU64::new(0),
                 cleared_pos: AtomicU64::new(0),
             })
@@ -68,10 +73,16 @@ pub struct Place<'m> {
     map: &'m ScopeMap,
     guard: LocalGuard<'m>,
     hash: u32,
+    old_bytes: usize,
     /// The live version; 0 when there is no live value.
     pub live_lsn: Lsn,
     /// Where the key's last record stands; 0 when it never had one.
     pub prev_pos: Pos,
+}
+
+/// Changes a counter that only the holder of the append lock changes.
+fn shift(counter: &AtomicUsize, more: usize, less: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + more - less, Ordering::Relaxed);
 }
 
 impl Place<'_> {
@@ -79,12 +90,12 @@ impl Place<'_> {
     #[inline]
     pub fn apply(&self, token: &mut WriteToken, mut meta: Meta, value_and_key: &[u8]) {
         meta.hash = self.hash;
-        self.map.table.put(token, &self.guard, Entry::new(meta, value_and_key));
-        match (self.live_lsn != 0, meta.kind == Kind::Set) {
-            (false, true) => self.map.live.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.map.live.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        let map = self.map;
+        map.table.put(token, &self.guard, Entry::new(meta, value_and_key));
+        let (was_live, is_live) = (self.live_lsn != 0, meta.kind == Kind::Set);
+        shift(&map.live, usize::from(is_live), usize::from(was_live));
+        shift(if was_live { &map.live_bytes } else { &map.hidden_bytes }, 0, self.old_bytes);
+        shift(&map.live_bytes, value_and_key.len() - usize::from(meta.key_len), 0);
     }
 }
 
@@ -119,18 +130,27 @@ impl ScopeMap {
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Place<'_> {
         let (hash, guard) = (self.hash(key), self.collector.enter());
-        let seen = self
-            .table
-            .get(&guard, hash, key, |entry| (if self.is_live(entry) { entry.meta().lsn } else { 0 }, entry.meta().pos));
-        let (live_lsn, prev_pos) = seen.unwrap_or((0, 0));
-        Place { map: self, guard, hash, live_lsn, prev_pos }
+        let seen = self.table.get(&guard, hash, key, |entry| {
+            (if self.is_live(entry) { entry.meta().lsn } else { 0 }, entry.meta().pos, entry.value().len())
+        });
+        let (live_lsn, prev_pos, old_bytes) = seen.unwrap_or((0, 0, 0));
+        Place { map: self, guard, hash, old_bytes, live_lsn, prev_pos }
     }
 
     /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1).
     pub fn apply_clear(&self, _token: &mut WriteToken, lsn: Lsn, pos: Pos) {
-        self.cleared_lsn.store(lsn, Ordering::Release);
+        // The place first: whoever sees the version finds the record.
         self.cleared_pos.store(pos, Ordering::Release);
+        self.cleared_lsn.store(lsn, Ordering::Release);
         self.live.store(0, Ordering::Relaxed);
+        shift(&self.hidden_bytes, self.live_bytes.swap(0, Ordering::Relaxed), 0);
+    }
+
+    /// Whether freeing what clears have hidden is worth a walk over the table: it then frees at least as much memory as
+    /// the table's cells take up, so that clears cost O(1) each, whatever the scope once held.
+    pub fn is_worth_freeing(&self) -> bool {
+        let guard = self.collector.enter();
+        self.hidden_bytes.load(Ordering::Relaxed) >= self.table.size(&guard).0 * size_of::<usize>()
     }
 
     /// Keys that a clear has hidden but whose values still take up memory.
@@ -138,7 +158,7 @@ impl ScopeMap {
         let mut keys = Vec::new();
         let guard = self.collector.enter();
         self.table.for_each(&guard, |entry| {
-            if entry.meta().kind == Kind::Set && !self.is_live(entry) {
+            if entry.meta().kind == Kind::Set && !self.is_live(entry) && !entry.value().is_empty() {
                 keys.push(entry.key().into());
             }
         });
@@ -149,11 +169,12 @@ impl ScopeMap {
     pub fn free_hidden(&self, token: &mut WriteToken, key: &[u8]) {
         let guard = self.collector.enter();
         let hidden = self.table.get(&guard, self.hash(key), key, |entry| {
-            let meta = *entry.meta();
-            (meta.kind == Kind::Set && !self.is_live(entry) && !entry.value().is_empty()).then_some(meta)
+            let (meta, bytes) = (*entry.meta(), entry.value().len());
+            (meta.kind == Kind::Set && !self.is_live(entry) && bytes > 0).then_some((meta, bytes))
         });
-        if let Some(meta) = hidden.flatten() {
+        if let Some((meta, bytes)) = hidden.flatten() {
             self.table.put(token, &guard, Entry::new(meta, key));
+            shift(&self.hidden_bytes, 0, bytes);
         }
     }
 

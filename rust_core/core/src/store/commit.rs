@@ -81,7 +81,7 @@ impl Store {
     /// As [`Store::try_set`].
     ///
     /// # Cost
-    /// O(1) for the removal; O(keys) for giving the memory back, in small steps.
+    /// O(1) for the removal; amortised O(1) per key for giving the memory back, in small steps.
     pub fn try_clear(&self, map: &ScopeMap) -> Result<Removed, StoreError> {
         self.check()?;
         let mut draft = Draft::of(Kind::Clear, StateClass::Standard, map.scope(), &[], &[]);
@@ -94,8 +94,10 @@ impl Store {
         let (lsn, pos) = append.push(&mut draft, time_us, map.cleared().1, 0);
         map.apply_clear(append.token(), lsn, pos);
         append.done();
-        for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
-            self.wal.with_token(|token| keys.iter().for_each(|key| map.free_hidden(token, key)));
+        if map.is_worth_freeing() {
+            for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
+                self.wal.with_token(|token| keys.iter().for_each(|key| map.free_hidden(token, key)));
+            }
         }
         Ok(Removed { lsn, count })
     }

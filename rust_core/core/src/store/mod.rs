@@ -162,8 +162,8 @@ fn replay(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
     let map = index.scope(frame.scope());
     if frame.kind == Kind::Clear {
         map.apply_clear(token, frame.lsn, pos);
-        for key in map.hidden_keys() {
-            map.free_hidden(token, &key);
+        if map.is_worth_freeing() {
+            map.hidden_keys().iter().for_each(|key| map.free_hidden(token, key));
         }
         return;
     }

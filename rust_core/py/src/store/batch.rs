@@ -11,7 +11,7 @@ use spellkeep_core::sync::Arc;
 use super::failure::to_py;
 use super::manager::Store;
 use super::write;
-use super::{Shared, state_class};
+use super::{Shared, Version, state_class};
 use crate::errors::raise;
 use crate::scope::{StateScope, key_str};
 
@@ -92,7 +92,7 @@ impl Batch {
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
@@ -100,17 +100,22 @@ impl Batch {
         let map = self.shared.scope(scope.get().encoded());
         let mut draft = Draft::default();
         write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, class)?;
-        self.add(scope.py(), Op { map, draft, if_version })
+        self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
 
     /// Add: remove `key`.
     #[pyo3(signature = (scope, key, *, if_version=None))]
-    fn delete(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<()> {
+    fn delete(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        if_version: Option<Version>,
+    ) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let map = self.shared.scope(scope.get().encoded());
         let key = key_str(key)?.as_bytes();
         let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
-        self.add(scope.py(), Op { map, draft, if_version })
+        self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
 
     /// Drop what was added so far, so that the batch is empty again. Nothing once it is committed.

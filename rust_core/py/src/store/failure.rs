@@ -24,8 +24,11 @@ fn damage_fields<'py>(py: Python<'py>, damage: &Damage) -> PyResult<Bound<'py, P
     Ok(fields)
 }
 
-fn io_advice(error: &WalError) -> &'static str {
+fn io_advice(error: &WalError, detail: &str) -> &'static str {
     match error.code() {
+        "storage.full" if detail.contains("ring.tmp") => {
+            "; free some space, or pass a smaller ring_bytes (from 65,536)"
+        }
         "storage.full" => "; free some space and try again: what was acknowledged is kept",
         "storage.read_only" => "; the store needs a directory that it may write",
         "storage.not_a_directory" => "; give the path of a directory, or of nothing yet",
@@ -55,7 +58,7 @@ pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
         WalError::Forked => ("Forked", Ok(PyDict::new(py))),
     };
     match fields {
-        Ok(fields) => raise(py, class, code, &format!("{detail}{}", io_advice(&error)), Some(fields)),
+        Ok(fields) => raise(py, class, code, &format!("{detail}{}", io_advice(&error, &detail)), Some(fields)),
         Err(failure) => failure,
     }
 }

@@ -11,7 +11,7 @@ use super::failure::missing;
 use super::manager::Store;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
-use super::{Shared, state_class};
+use super::{Shared, Version, state_class};
 use crate::scope::{StateScope, key_str};
 
 /// One scope of one store, found once: reads and writes through it skip the scope table.
@@ -62,7 +62,7 @@ impl ScopeHandle {
         &self,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, self.class)?;
@@ -75,7 +75,7 @@ impl ScopeHandle {
         &self,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, self.class)?;
@@ -101,7 +101,7 @@ impl ScopeHandle {
 
     /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
     #[pyo3(signature = (key, *, if_version=None))]
-    fn delete(&self, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<u64> {
+    fn delete(&self, key: &Bound<'_, PyAny>, if_version: Option<Version>) -> PyResult<u64> {
         let how = How { if_version, class: self.class, acknowledge: true };
         write::delete(key.py(), &self.shared, &self.map, key_str(key)?, how)
     }

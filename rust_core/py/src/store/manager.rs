@@ -18,7 +18,7 @@ use super::changes::{Changes, Row, row};
 use super::failure::to_py;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
-use super::{Shared, state_class};
+use super::{Shared, Version, state_class};
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
 
@@ -89,7 +89,7 @@ impl Store {
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: true };
@@ -103,7 +103,7 @@ impl Store {
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: false };
@@ -137,7 +137,12 @@ impl Store {
 
     /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
     #[pyo3(signature = (scope, key, *, if_version=None))]
-    fn delete(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, if_version: Option<u64>) -> PyResult<u64> {
+    fn delete(
+        &self,
+        scope: &Bound<'_, StateScope>,
+        key: &Bound<'_, PyAny>,
+        if_version: Option<Version>,
+    ) -> PyResult<u64> {
         let how = How { if_version, class: StateClass::Standard, acknowledge: true };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
     }
@@ -148,7 +153,7 @@ impl Store {
         &self,
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
-        if_version: Option<u64>,
+        if_version: Option<Version>,
     ) -> PyResult<u64> {
         let how = How { if_version, class: StateClass::Standard, acknowledge: false };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
@@ -213,9 +218,9 @@ impl Store {
 
     /// A cursor over all changes with a version above `since`.
     #[pyo3(name = "_changes_cursor")]
-    fn changes_cursor(&self, py: Python<'_>, since: u64) -> PyResult<Changes> {
+    fn changes_cursor(&self, py: Python<'_>, since: Version) -> PyResult<Changes> {
         self.shared.check().map_err(|e| to_py(py, e))?;
-        Ok(Changes::new(&self.shared, since))
+        Ok(Changes::new(&self.shared, since.number()))
     }
 
     /// Make everything written so far durable; return the last version that is.
@@ -254,8 +259,12 @@ impl Store {
 
     /// Last version given out.
     #[getter]
-    fn last_version(&self) -> u64 {
-        self.shared.wal().last_lsn()
+    fn last_version(&self, py: Python<'_>) -> PyResult<u64> {
+        // In a forked child the lock that guards it may be held by a thread that is not there.
+        if self.shared.wal().is_forked() {
+            return Err(to_py(py, WalError::Forked.into()));
+        }
+        Ok(self.shared.wal().last_lsn())
     }
 
     /// Last version known durable.

@@ -11,7 +11,9 @@ mod write;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
 use spellkeep_core::limits::ValueLimits;
 use spellkeep_core::record::StateClass;
 use spellkeep_core::store;
@@ -68,6 +70,29 @@ impl Drop for Shared {
         }
         // SAFETY: dropped here and nowhere else.
         unsafe { ManuallyDrop::drop(&mut self.store) };
+    }
+}
+
+/// A version as callers give it: a whole number from 0 on.
+#[derive(Clone, Copy)]
+pub struct Version(u64);
+
+impl Version {
+    /// The number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromPyObject<'_, '_> for Version {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let complaint = || format!("a version is a whole number from 0 to 2**64 - 1, not {}", &*given);
+        if !given.is_instance_of::<PyInt>() || given.is_instance_of::<PyBool>() {
+            return Err(PyTypeError::new_err(complaint()));
+        }
+        given.extract().map(Self).map_err(|_| PyValueError::new_err(complaint()))
     }
 }
 

@@ -48,7 +48,14 @@ pub fn value_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAn
 #[inline]
 pub fn get<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    map.get(key.as_bytes(), |entry| value_of(py, entry)).transpose()
+    live(map, key.as_bytes()).map(|entry| value_of(py, &entry)).transpose()
+}
+
+/// The live entry of a key, held by its count and not by the index: decoding may call Python code, which may take its
+/// time, and until then the index could free nothing.
+#[inline]
+pub fn live(map: &ScopeMap, key: &[u8]) -> Option<Entry> {
+    map.get(key, Entry::clone)
 }
 
 /// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch, number of the class.
@@ -57,9 +64,9 @@ pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, u8);
 /// The parts of a live entry.
 pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    let parts = map.get(key.as_bytes(), |entry| {
+    let parts = live(map, key.as_bytes()).map(|entry| {
         let meta = *entry.meta();
-        Ok((value_of(py, entry)?, meta.lsn, meta.time_us, meta.class as u8))
+        Ok((value_of(py, &entry)?, meta.lsn, meta.time_us, meta.class as u8))
     });
     parts.transpose()
 }

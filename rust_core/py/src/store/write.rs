@@ -9,9 +9,9 @@ use spellkeep_core::record::{Draft, Kind, StateClass};
 use spellkeep_core::store::{Batch, Op, Removed, StoreError};
 use spellkeep_core::sync::Arc;
 
-use super::Shared;
 use super::failure::to_py;
-use super::read::value_of;
+use super::read::{live, value_of};
+use super::{Shared, Version};
 use crate::errors::raise;
 use crate::value::encode_into;
 
@@ -26,7 +26,7 @@ thread_local! {
 /// What a write is asked to do besides the value.
 #[derive(Clone, Copy)]
 pub struct How {
-    pub if_version: Option<u64>,
+    pub if_version: Option<Version>,
     pub class: StateClass,
     /// Whether to wait for the acknowledgement that the durability asks for.
     pub acknowledge: bool,
@@ -54,7 +54,7 @@ pub fn set(shared: &Shared, map: &Arc<ScopeMap>, key: &str, value: &Bound<'_, Py
     let py = value.py();
     let mut draft = DRAFT.take().unwrap_or_default();
     let done = draft_value(shared, &mut draft, map, key, value, how.class)
-        .and_then(|()| commit(py, shared, map, &mut draft, how.if_version));
+        .and_then(|()| commit(py, shared, map, &mut draft, how.if_version.map(Version::number)));
     draft.shrink(DRAFT_KEEP_BYTES);
     DRAFT.set(Some(draft));
     let lsn = done?;
@@ -133,7 +133,7 @@ pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyRes
 
 /// Removes a key; returns the tombstone's version, or 0 when there was nothing.
 pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: How) -> PyResult<u64> {
-    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, how.if_version))?;
+    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, how.if_version.map(Version::number)))?;
     if how.acknowledge && removed.count > 0 {
         acknowledge(py, shared, removed.lsn)?;
     }
@@ -180,7 +180,7 @@ fn refused(py: Python<'_>, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyE
         fields.set_item("expected_version", expected)?;
         fields.set_item("current_version", current)?;
         // The value as of now, which may have moved on since the check.
-        match map.get(key, |entry| value_of(py, entry)).transpose() {
+        match live(map, key).map(|entry| value_of(py, &entry)).transpose() {
             Ok(value) => fields.set_item("current", value)?,
             // It is a conflict all the same, and the caller tries again for conflicts only.
             Err(failure) => detail = format!("{detail}. The value stored now cannot be read: {failure}"),
