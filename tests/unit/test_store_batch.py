@@ -95,6 +95,10 @@ def test_the_first_condition_on_a_key_is_the_one_that_counts(state: StateManager
     with pytest.raises(errors.Conflict), state.batch() as batch:
         batch.set(SCOUT, "a", 4)
         batch.delete(SCOUT, "a", if_version=version)
+    now = state.entry(SCOUT, "a").version
+    with pytest.raises(errors.Conflict), state.batch() as batch:
+        batch.set(SCOUT, "a", 4, if_version=version)
+        batch.set(SCOUT, "a", 5, if_version=now)
     with pytest.raises(errors.Conflict), state.batch() as batch:
         batch.delete(SCOUT, "not there", if_version=version)
     assert state.get(SCOUT, "a") == 3
