@@ -18,6 +18,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import ScopeHandle, StateClass, StateManager, StateScope, errors
+from spellkeep._waiting import _Waiter
 
 SCOUT = StateScope.agent("scout")
 
@@ -351,3 +352,31 @@ def test_cancelled_waiters_do_not_pile_up(state: StateManager) -> None:
 
     asyncio.run(run())
     assert state.durable_version == state.last_version == 30
+
+
+def test_cancelled_waiters_do_not_pile_up_while_nothing_becomes_durable() -> None:
+    class Stuck:
+        """A store whose disk takes no sync just now."""
+
+        durable_version = 0
+
+        def _add_waker(self, fd: int) -> None:
+            pass
+
+        def _request_sync(self) -> None:
+            pass
+
+        def _check_poison(self) -> None:
+            pass
+
+    async def run() -> None:
+        store: Any = Stuck()
+        waiter = _Waiter(store, asyncio.get_running_loop())
+        for version in range(1, 31):
+            task = asyncio.create_task(waiter.wait(store, version))
+            await asyncio.sleep(0)
+            assert len(waiter._pending) == 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
