@@ -53,6 +53,14 @@ test-python: $(BUILT) $(DEV) ## ruff, mypy, stubtest and pytest (tidy included)
 crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED=, THREADS=)
 	PYTHONPATH=tests $(PY) -m crash --kills $(KILLS) --threads $(THREADS) $(if $(SEED),--seed $(SEED))
 
+.PHONY: mutants
+mutants: $(BUILT) $(DEV) ## break the code on purpose; each defect must turn its test red (ONLY=, SEED=)
+ifeq ($(CARGO),)
+	@echo "SKIPPED: planting defects needs cargo, which is not on PATH."
+else
+	$(PY) tests/mutants/run.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+endif
+
 .PHONY: bench-smoke
 bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly
 	$(PY) benches/smoke.py
