@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use common::oracle::Oracle;
-use common::sim::{SimDisk, alter_region, region_bytes};
+use common::sim::{SimDisk, alter_region};
+use common::tree::region_bytes;
 use common::{Rng, WORDS, code, env, env_on, get, kill, set, small};
 use spellkeep_core::env::Disk;
 use spellkeep_core::env::mem::MemDisk;

@@ -16,20 +16,26 @@ use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
 const RING: &str = "ring";
 const LOCK: &str = "LOCK";
-/// Least size of the ring and of a segment.
+/// Least size of the ring and of a segment that people may ask for.
 const LEAST_BYTES: u64 = 64 << 10;
+/// Least size of both that the engine can do with; simulations go around and over sooner with it.
+const POSSIBLE_BYTES: u64 = 4096;
 
 impl WalOptions {
-    /// Whether every option is in its range.
+    /// Whether every option is in the range that people may ask for.
     ///
     /// # Errors
     /// [`WalError::BadOption`] names the first that is not.
     pub fn check(&self) -> Result<(), WalError> {
+        self.check_from(LEAST_BYTES)
+    }
+
+    fn check_from(&self, least_bytes: u64) -> Result<(), WalError> {
         let bad = |what: &str| Err(WalError::BadOption(what.to_owned()));
-        if self.ring_bytes < LEAST_BYTES || self.ring_bytes > 1 << 30 || self.ring_bytes % 4096 != 0 {
+        if self.ring_bytes < least_bytes || self.ring_bytes > 1 << 30 || self.ring_bytes % 4096 != 0 {
             return bad("ring_bytes must be a multiple of 4096 from 65,536 to 1,073,741,824");
         }
-        if self.segment_bytes < LEAST_BYTES || self.segment_bytes > 1 << 40 {
+        if self.segment_bytes < least_bytes || self.segment_bytes > 1 << 40 {
             return bad("segment_bytes must be from 65,536 to 1,099,511,627,776");
         }
         if !(1..=60_000).contains(&self.interval_ms) {
@@ -42,6 +48,10 @@ impl WalOptions {
 fn load_or_found(env: &Env) -> Result<Manifest, WalError> {
     let disk = &*env.disk;
     if let Some(manifest) = Manifest::load(disk)? {
+        if manifest.epoch == 0 {
+            // A founding that was killed may have named it without having synced the directory, and segments follow.
+            disk.sync_dir("")?;
+        }
         return Ok(manifest);
     }
     // The manifest is the first thing that a store has, so a log without one has lost it.
@@ -131,13 +141,13 @@ impl Wal {
     /// Locked, damaged, refused by the system, or options out of range.
     ///
     /// # Cost
-    /// One sequential read of the log, three syncs.
+    /// One sequential read of the log, four syncs.
     pub fn open(
         env: Env,
         options: WalOptions,
         apply: &mut dyn FnMut(&Frame<'_>, Pos),
     ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
-        options.check()?;
+        options.check_from(POSSIBLE_BYTES)?;
         fork::watch();
         let started_ms = monotonic_ms();
         let disk = Arc::clone(&env.disk);

@@ -318,7 +318,9 @@ impl Tail<'_> {
         let from = self.not_durable_from(cursor, durable_lsn);
         self.segment.write(&self.stretch.at(from)[..(cursor.pos - from) as usize], from)?;
         self.segment.file.set_len_named(self.segment.offset(cursor.pos))?;
-        Ok(self.segment.file.sync_named()?)
+        self.segment.file.sync_named()?;
+        // An opening that was killed may have named the segment without having synced the directory.
+        Ok(self.disk.sync_dir(SEGMENT_DIR)?)
     }
 
     /// The first position in the segment that may not be durable: each record says how far the log was when it came.
@@ -340,7 +342,12 @@ impl Tail<'_> {
 
 /// Whether the end of a segment looks as a killed process leaves it: the beginning of a record, then zeros. Writes go in
 /// order and the space is zeroed before; whoever acknowledged from a segment has nothing else to tell by.
+///
+/// Where the segment has nothing, the fault is of something older in the ring: an opening was killed before its marks.
 fn interrupted(rest: &[u8], fault: Fault) -> bool {
+    if rest.is_empty() {
+        return true;
+    }
     let written = match fault {
         Fault::Empty => 0,
         Fault::Header => FRAME_HEADER_BYTES,

@@ -1,8 +1,10 @@
 //! What the tests of the store share: openings, waiting writes, a seed, and a disk that forgets what was not synced.
 #![allow(dead_code)]
 
+pub mod image;
 pub mod oracle;
 pub mod sim;
+pub mod tree;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -138,6 +140,12 @@ impl Rng {
 
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
+    }
+
+    /// One of many that one seed stands for.
+    pub fn of(seed: u64, number: u64) -> Self {
+        let mixed = (seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        Self::new(mixed ^ mixed >> 29)
     }
 
     pub fn next(&mut self) -> u64 {

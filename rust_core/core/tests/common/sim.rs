@@ -1,48 +1,65 @@
-//! A disk that forgets: a power loss keeps, of what was not synced, any pages; a failed sync loses them for good.
+//! A disk that forgets: a power loss keeps, of what was not synced, any sectors and names; a failed sync loses them for
+//! good. It can note its state before every change, for an explorer to go on from.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use spellkeep_core::env::disk::parent;
 use spellkeep_core::env::fault::Faults;
 use spellkeep_core::env::map::HeapRegion;
 use spellkeep_core::env::{Disk, DiskFile, IoError, LockFailed, OpenHow, Region};
 
 use super::Rng;
+pub use super::tree::Tree;
 
-const PAGE: usize = 4096;
+const ENOSPC: i32 = 28;
 
-#[derive(Default)]
-struct Pages {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    dirty: BTreeSet<usize>,
-    region: Option<Arc<HeapRegion>>,
+/// The state just before a change.
+pub struct Point {
+    pub tree: Tree,
+    /// The change that did not come.
+    pub op: &'static str,
+    pub name: String,
+    /// When it is a write: file, place and bytes.
+    pub write: Option<(u64, usize, Vec<u8>)>,
 }
 
-struct SimFile {
-    name: Mutex<String>,
-    pages: Mutex<Pages>,
-    faults: Faults,
-    sync_time: Duration,
+impl Point {
+    /// The same, when the process died in the middle of the write: the system stops between pages, and here, for more
+    /// to happen in small files, between words.
+    pub fn torn(&self, rng: &mut Rng) -> Option<Tree> {
+        let (id, offset, bytes) = self.write.as_ref().filter(|(_, _, bytes)| !bytes.is_empty())?;
+        let mut tree = self.tree.clone();
+        let done = rng.below(bytes.len().div_ceil(8)) * 8;
+        tree.files.get_mut(id)?.contents.write(&bytes[..done], *offset, true);
+        Some(tree)
+    }
 }
 
 #[derive(Default)]
-struct Names {
-    now: BTreeMap<String, Arc<SimFile>>,
-    durable: BTreeMap<String, Arc<SimFile>>,
+struct State {
+    tree: Tree,
     locked: bool,
-    incarnation: u64,
+    points: Option<Vec<Point>>,
+    /// No call fails or is counted while a test looks at what there is.
+    looking: bool,
+    /// Calls of each operation that may fail, in order.
+    calls: Option<Vec<&'static str>>,
 }
 
 /// Clones share the files.
 #[derive(Clone, Default)]
 pub struct SimDisk {
-    names: Arc<Mutex<Names>>,
+    state: Arc<Mutex<State>>,
     pub faults: Faults,
     pub sync_time: Duration,
+    /// Longest extension that is granted at once: an engine that reserves little leaves little to read back.
+    pub grant: Option<usize>,
+}
+
+struct SimFile {
+    disk: SimDisk,
+    id: u64,
 }
 
 struct Shared(Arc<HeapRegion>);
@@ -65,101 +82,128 @@ impl Drop for Unlock {
     }
 }
 
-/// A copy of a region that nobody writes to meanwhile.
-pub fn region_bytes(region: &HeapRegion) -> Vec<u8> {
-    // SAFETY: the region holds `len` bytes from `base`, and the tests read only when no engine runs.
-    unsafe { std::slice::from_raw_parts(region.base(), region.len()) }.to_vec()
-}
-
 /// Changes a region that nobody uses meanwhile.
 pub fn alter_region(region: &HeapRegion, change: impl FnOnce(&mut [u8])) {
-    // SAFETY: as in `region_bytes`.
+    // SAFETY: the region holds `len` bytes from `base`.
     change(unsafe { std::slice::from_raw_parts_mut(region.base(), region.len()) });
 }
 
-impl SimFile {
-    fn held(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(|p| p.into_inner())
-    }
-    fn strike(&self, op: &str) -> io::Result<()> {
-        let name = self.path();
-        self.faults.strike(op, &name).map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
-    }
+fn refusal(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
 }
 
-impl Pages {
-    fn resize(&mut self, len: usize) {
-        // What a file grows by reads as zeros, durable or not; what is cut off is gone only once that is synced.
-        if len < self.now.len() {
-            self.dirty.extend(len / PAGE..self.now.len().div_ceil(PAGE));
+impl State {
+    /// Notes the state before a change.
+    fn before(&mut self, op: &'static str, name: &str, write: Option<(u64, usize, &[u8])>) {
+        if let Some(points) = &mut self.points {
+            let write = write.map(|(id, offset, bytes)| (id, offset, bytes.to_vec()));
+            points.push(Point { tree: self.tree.copy(), op, name: name.to_owned(), write });
         }
-        self.now.resize(len, 0);
-    }
-
-    /// What the disk holds after the power came back.
-    fn lose(&mut self, rng: &mut Rng) {
-        if let Some(region) = self.region.take() {
-            self.now = region_bytes(&region);
-            self.dirty = (0..self.now.len().div_ceil(PAGE)).collect();
-        }
-        let mut after = self.durable.clone();
-        after.resize(self.now.len(), 0);
-        let keep = rng.below(101);
-        for page in std::mem::take(&mut self.dirty) {
-            let span = page * PAGE..((page + 1) * PAGE).min(after.len());
-            if rng.chance(keep) && span.start < span.end {
-                after[span.clone()].copy_from_slice(&self.now[span]);
-            }
-        }
-        self.now = after.clone();
-        self.durable = after;
     }
 }
 
 impl SimDisk {
-    fn held(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(|p| p.into_inner())
+    fn held(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|p| p.into_inner())
+    }
+
+    pub fn of(tree: Tree) -> Self {
+        let state = State { tree, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), ..Self::default() }
+    }
+
+    /// From now on every change is preceded by a [`Point`].
+    pub fn note_points(&self) {
+        let mut state = self.held();
+        state.points = Some(Vec::new());
+        state.tree.keep = true;
+    }
+
+    /// How many were noted and not taken.
+    pub fn point_count(&self) -> usize {
+        self.held().points.as_ref().map_or(0, Vec::len)
+    }
+
+    /// What was noted since the last time.
+    pub fn take_points(&self) -> Vec<Point> {
+        self.held().points.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub fn stop_noting(&self) {
+        self.held().points = None;
+    }
+
+    /// Notes the state between two changes.
+    pub fn note_rest(&self) {
+        self.held().before("rest", "", None);
+    }
+
+    /// Counts calls that may fail from now on.
+    pub fn note_calls(&self) {
+        self.held().calls = Some(Vec::new());
+    }
+
+    /// Looks at what there is, without faults.
+    pub fn look<R>(&self, look: impl FnOnce() -> R) -> R {
+        self.held().looking = true;
+        let seen = look();
+        self.held().looking = false;
+        seen
+    }
+
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        self.held().calls.take().unwrap_or_default()
+    }
+
+    /// The present state, by itself.
+    pub fn tree(&self) -> Tree {
+        self.held().tree.copy()
+    }
+
+    fn strike(&self, op: &'static str, name: &str) -> Option<i32> {
+        let mut state = self.held();
+        if state.looking {
+            return None;
+        }
+        if let Some(calls) = &mut state.calls {
+            calls.push(op);
+        }
+        self.faults.strike(op, name)
     }
 
     fn check(&self, op: &'static str, name: &str) -> Result<(), IoError> {
-        match self.faults.strike(op, name) {
-            None => Ok(()),
-            Some(errno) => Err(IoError { op, path: name.into(), source: io::Error::from_raw_os_error(errno) }),
-        }
+        let refused = |errno| IoError { op, path: name.into(), source: refusal(errno) };
+        self.strike(op, name).map_or(Ok(()), |errno| Err(refused(errno)))
     }
 
-    fn find(&self, op: &'static str, name: &str) -> Result<Arc<SimFile>, IoError> {
+    fn find(&self, op: &'static str, name: &str) -> Result<u64, IoError> {
         let missing = || IoError { op, path: name.into(), source: io::ErrorKind::NotFound.into() };
-        self.held().now.get(name).cloned().ok_or_else(missing)
+        self.held().tree.names.get(name).copied().ok_or_else(missing)
     }
 
     /// The process dies; the page cache lives.
     pub fn kill(&self) {
-        self.held().locked = false;
+        let mut state = self.held();
+        state.locked = false;
+        state.tree.forget_mappings();
     }
 
-    /// The machine dies. Directories go back to what was synced or stay, each as a whole; pages as `Pages::lose` says.
+    /// Changes the bytes of a file that nobody uses meanwhile.
+    pub fn alter(&self, name: &str, at: usize, bytes: &[u8]) {
+        let id = self.find("alter", name).unwrap();
+        self.held().tree.files.get_mut(&id).unwrap().contents.write(bytes, at, false);
+    }
+
+    /// The machine dies, and everything had been written back.
+    pub fn lose_power_of_nothing(&self) {
+        self.held().tree.incarnation += 1;
+    }
+
+    /// The machine dies; see [`Tree::lose_power`].
     pub fn lose_power(&self, rng: &mut Rng) {
-        let mut names = self.held();
-        names.locked = false;
-        names.incarnation += 1;
-        for dir in ["", "segments"] {
-            if rng.chance(50) {
-                let old: Vec<_> = names
-                    .durable
-                    .iter()
-                    .filter(|(n, _)| parent(n) == dir)
-                    .map(|(n, f)| (n.clone(), f.clone()))
-                    .collect();
-                names.now.retain(|name, _| parent(name) != dir);
-                names.now.extend(old);
-            }
-        }
-        names.durable = names.now.clone();
-        for (name, file) in &names.now {
-            *file.name.lock().unwrap_or_else(|p| p.into_inner()) = name.clone();
-            file.held().lose(rng);
-        }
+        let mut state = self.held();
+        state.locked = false;
+        state.tree.lose_power(rng);
     }
 }
 
@@ -172,131 +216,149 @@ impl Disk for SimDisk {
     }
     fn list(&self, dir: &str) -> Result<Vec<String>, IoError> {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
-        Ok(self.held().now.keys().filter_map(|n| n.strip_prefix(&prefix)).map(str::to_owned).collect())
+        Ok(self.held().tree.names.keys().filter_map(|n| n.strip_prefix(&prefix)).map(str::to_owned).collect())
     }
     fn open(&self, name: &str, how: OpenHow) -> Result<Arc<dyn DiskFile>, IoError> {
         self.check(if how == OpenHow::Create { "create" } else { "open" }, name)?;
-        if how != OpenHow::Create {
-            return Ok(self.find("open", name)?);
-        }
-        let (name_now, pages) = (Mutex::new(name.to_owned()), Mutex::default());
-        let file = SimFile { name: name_now, pages, faults: self.faults.clone(), sync_time: self.sync_time };
-        let file = Arc::new(file);
-        assert!(self.held().now.insert(name.to_owned(), Arc::clone(&file)).is_none(), "{name} was there");
-        Ok(file)
+        let id = if how == OpenHow::Create {
+            let mut state = self.held();
+            state.before("create", name, None);
+            state.tree.create(name)
+        } else {
+            self.find("open", name)?
+        };
+        Ok(Arc::new(SimFile { disk: self.clone(), id }))
     }
     fn exists(&self, name: &str) -> Result<bool, IoError> {
-        Ok(self.held().now.contains_key(name))
+        Ok(self.held().tree.names.contains_key(name))
     }
     fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
         self.check("rename", to)?;
-        let file = self.find("rename", from)?;
-        *file.name.lock().unwrap_or_else(|p| p.into_inner()) = to.into();
-        let mut names = self.held();
-        names.now.remove(from);
-        names.now.insert(to.to_owned(), file);
+        self.find("rename", from)?;
+        let mut state = self.held();
+        state.before("rename", to, None);
+        state.tree.rename(from, to);
         Ok(())
     }
     fn remove(&self, name: &str) -> Result<(), IoError> {
         self.check("remove", name)?;
         self.find("remove", name)?;
-        self.held().now.remove(name);
+        let mut state = self.held();
+        state.before("remove", name, None);
+        state.tree.remove(name);
         Ok(())
     }
     fn sync_dir(&self, dir: &str) -> Result<(), IoError> {
         self.check("sync_dir", dir)?;
-        let mut names = self.held();
-        let now: Vec<_> =
-            names.now.iter().filter(|(n, _)| parent(n) == dir).map(|(n, f)| (n.clone(), f.clone())).collect();
-        names.durable.retain(|name, _| parent(name) != dir);
-        names.durable.extend(now);
+        let mut state = self.held();
+        state.before("sync_dir", dir, None);
+        state.tree.sync_dir(dir);
         Ok(())
     }
     fn map(&self, name: &str, len_bytes: usize) -> Result<Box<dyn Region>, IoError> {
         self.check("map", name)?;
-        let file = self.find("map", name)?;
-        let mut pages = file.held();
-        let bytes = pages.now.clone();
-        let region = pages.region.get_or_insert_with(|| Arc::new(HeapRegion::from_bytes(&bytes, len_bytes)));
+        let id = self.find("map", name)?;
+        let mut state = self.held();
+        let Some(file) = state.tree.files.get_mut(&id) else { return Err(self.find("map", "").unwrap_err()) };
+        let now = &file.contents.now;
+        let region = file.region.get_or_insert_with(|| Arc::new(HeapRegion::from_bytes(&now.bytes(), len_bytes)));
         Ok(Box::new(Shared(Arc::clone(region))))
     }
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         Ok(true)
     }
     fn lock(&self, _name: &str) -> Result<Box<dyn Send + Sync>, LockFailed> {
-        let mut names = self.held();
-        if std::mem::replace(&mut names.locked, true) {
+        let mut state = self.held();
+        if std::mem::replace(&mut state.locked, true) {
             return Err(LockFailed::Held(None));
         }
         Ok(Box::new(Unlock(self.clone())))
     }
     fn incarnation(&self) -> Result<u64, IoError> {
-        Ok(self.held().incarnation)
+        Ok(self.held().tree.incarnation)
     }
     fn unique_id(&self) -> Result<[u8; 16], IoError> {
         Ok([7; 16])
     }
 }
 
+impl SimFile {
+    fn with<R>(&self, act: impl FnOnce(&mut State, &str) -> R) -> R {
+        let name = self.path();
+        act(&mut self.disk.held(), &name)
+    }
+
+    /// Files that were removed take their changes with them.
+    fn change(
+        &self,
+        op: &'static str,
+        write: Option<(usize, &[u8])>,
+        change: impl FnOnce(&mut super::image::Contents, bool),
+    ) {
+        self.with(|state, name| {
+            state.before(op, name, write.map(|(offset, bytes)| (self.id, offset, bytes)));
+            let keep = state.tree.keep;
+            if let Some(file) = state.tree.files.get_mut(&self.id) {
+                change(&mut file.contents, keep);
+            }
+        });
+    }
+
+    fn strike(&self, op: &'static str) -> Option<i32> {
+        self.disk.strike(op, &self.path())
+    }
+}
+
 impl DiskFile for SimFile {
     fn path(&self) -> String {
-        self.name.lock().unwrap_or_else(|p| p.into_inner()).clone()
+        let state = self.disk.held();
+        state.tree.names.iter().find(|(_, id)| **id == self.id).map_or_else(String::new, |(name, _)| name.clone())
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let pages = self.held();
-        let rest = pages.now.get(offset as usize..).unwrap_or_default();
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        if let Some(errno) = self.strike("read") {
+            return Err(refusal(errno));
+        }
+        Ok(self
+            .with(|state, _| state.tree.files.get(&self.id).map_or(0, |f| f.contents.now.read(buf, offset as usize))))
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let take = match self.faults.strike("write", &self.path()) {
+        let take = match self.strike("write") {
             None => bytes.len(),
             Some(0) => bytes.len().div_ceil(2),
-            Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
+            Some(errno) => return Err(refusal(errno)),
         };
-        let (start, end) = (offset as usize, offset as usize + take);
-        let mut pages = self.held();
-        if pages.now.len() < end {
-            pages.resize(end);
-        }
-        pages.now[start..end].copy_from_slice(&bytes[..take]);
-        pages.dirty.extend(start / PAGE..end.div_ceil(PAGE));
+        let (offset, bytes) = (offset as usize, &bytes[..take]);
+        self.change("write", Some((offset, bytes)), |contents, keep| contents.write(bytes, offset, keep));
         Ok(take)
     }
     fn sync(&self) -> io::Result<()> {
-        if !self.sync_time.is_zero() {
-            std::thread::sleep(self.sync_time);
+        if !self.disk.sync_time.is_zero() {
+            std::thread::sleep(self.disk.sync_time);
         }
         let refused = self.strike("sync");
-        let mut pages = self.held();
-        let dirty = std::mem::take(&mut pages.dirty);
-        // As Linux does it: after a failed write-back the pages count as clean and the disk does not have them.
-        refused?;
-        let Pages { now, durable, .. } = &mut *pages;
-        durable.resize(now.len(), 0);
-        for page in dirty {
-            let span = page * PAGE..((page + 1) * PAGE).min(now.len());
-            if span.start < span.end {
-                durable[span.clone()].copy_from_slice(&now[span]);
-            }
-        }
-        Ok(())
+        self.change("sync", None, |contents, _| contents.sync(refused.is_some()));
+        refused.map_or(Ok(()), |errno| Err(refusal(errno)))
     }
     fn len(&self) -> io::Result<u64> {
-        Ok(self.held().now.len() as u64)
+        Ok(self.with(|state, _| state.tree.files.get(&self.id).map_or(0, |f| f.contents.now.len() as u64)))
     }
     fn allocate(&self, len_bytes: u64) -> io::Result<()> {
-        self.strike("allocate")?;
-        let mut pages = self.held();
-        if (pages.now.len() as u64) < len_bytes {
-            pages.resize(len_bytes as usize);
+        let have = self.len()? as usize;
+        let wanted = len_bytes as usize;
+        let refused = self.strike("allocate");
+        if let Some(errno) = refused.or(self.disk.grant.filter(|grant| wanted > have + grant).map(|_| ENOSPC)) {
+            return Err(refusal(errno));
+        }
+        if have < wanted {
+            self.change("allocate", None, |contents, keep| contents.resize(wanted, keep));
         }
         Ok(())
     }
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.strike("set_len")?;
-        self.held().resize(len_bytes as usize);
+        if let Some(errno) = self.strike("set_len") {
+            return Err(refusal(errno));
+        }
+        self.change("set_len", None, |contents, keep| contents.resize(len_bytes as usize, keep));
         Ok(())
     }
 }

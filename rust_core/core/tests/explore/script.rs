@@ -1,0 +1,99 @@
+//! Workloads written down: each thing that the log treats in a way of its own, in a few steps.
+
+use spellkeep_core::record::Kind;
+use spellkeep_core::store::{Store, StoreError};
+
+use crate::common::oracle::{Oracle, Rec};
+
+type Done = Result<(), StoreError>;
+pub type Step = fn(&mut Oracle, &Store) -> Done;
+
+const S: &[u8] = b"one";
+
+/// A value that no other step writes, of this length.
+fn value(o: &Oracle, len: usize) -> Vec<u8> {
+    (o.last() + 1).to_le_bytes().into_iter().cycle().take(len).collect()
+}
+
+fn put(o: &mut Oracle, s: &Store, key: &str, len: usize) -> Done {
+    let value = value(o, len);
+    o.set(s, S, key, &value)
+}
+
+fn batch(o: &mut Oracle, s: &Store, keys: &[&str], len: usize) -> Done {
+    let value = value(o, len);
+    let rec = |key: &&str| Rec { kind: Kind::Set, scope: S.into(), key: (*key).into(), value: value.clone() };
+    let mut records: Vec<Rec> = keys.iter().map(rec).collect();
+    records.push(Rec { kind: Kind::Delete, scope: S.into(), key: "gone".into(), value: Vec::new() });
+    o.batch(s, records)
+}
+
+fn small(o: &mut Oracle, s: &Store) -> Done {
+    put(o, s, "a", 12)
+}
+
+fn other(o: &mut Oracle, s: &Store) -> Done {
+    put(o, s, "gone", 60)
+}
+
+fn page(o: &mut Oracle, s: &Store) -> Done {
+    put(o, s, "b", 1300)
+}
+
+fn larger_than_the_ring(o: &mut Oracle, s: &Store) -> Done {
+    put(o, s, "c", s.wal().stats().ring_bytes as usize + 1000)
+}
+
+fn little_batch(o: &mut Oracle, s: &Store) -> Done {
+    batch(o, s, &["a", "d"], 100)
+}
+
+fn batch_of_a_key(o: &mut Oracle, s: &Store) -> Done {
+    batch(o, s, &[], 0)
+}
+
+fn large_batch(o: &mut Oracle, s: &Store) -> Done {
+    let len = s.wal().ring_commit_bytes_max() as usize / 2;
+    batch(o, s, &["a", "e", "f"], len)
+}
+
+fn delete(o: &mut Oracle, s: &Store) -> Done {
+    o.delete(s, S, "gone")
+}
+
+fn delete_small(o: &mut Oracle, s: &Store) -> Done {
+    o.delete(s, S, "a")
+}
+
+fn clear(o: &mut Oracle, s: &Store) -> Done {
+    o.clear(s, S)
+}
+
+fn right_cas(o: &mut Oracle, s: &Store) -> Done {
+    let (value, expected) = (value(o, 30), o.version(S, "a"));
+    o.cas(s, S, "a", &value, expected)
+}
+
+fn wrong_cas(o: &mut Oracle, s: &Store) -> Done {
+    o.cas(s, S, "a", b"never", 1 << 40)
+}
+
+fn write_out(_: &mut Oracle, s: &Store) -> Done {
+    Ok(s.wal().drain(false)?)
+}
+
+fn flush(o: &mut Oracle, s: &Store) -> Done {
+    o.flush(s)
+}
+
+pub const SCRIPTS: &[(&str, &[Step])] = &[
+    ("records", &[small, small, other, flush, small, other, write_out, small]),
+    ("deletes", &[small, other, delete, small, flush, delete_small, delete, other, clear, small]),
+    ("conditions", &[right_cas, right_cas, wrong_cas, flush, right_cas, delete_small, right_cas]),
+    ("batches", &[other, little_batch, small, flush, little_batch, batch_of_a_key, other, little_batch]),
+    ("larger than the ring", &[small, larger_than_the_ring, small, larger_than_the_ring, larger_than_the_ring, small]),
+    ("large batches", &[other, large_batch, small, other, large_batch, clear, large_batch, small]),
+    ("around the ring", &[page, page, small, page, page, page, little_batch, page, page, small]),
+    ("rotation", &[page, page, flush, page, page, flush, small, page, flush, page, page, flush, small]),
+    ("written, not synced", &[small, write_out, page, write_out, other, write_out, flush, small, write_out, delete]),
+];

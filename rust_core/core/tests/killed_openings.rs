@@ -1,0 +1,90 @@
+//! Openings that a kill ended half way: what they left in the page cache is not yet on the disk.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::sim::{Point, SimDisk};
+use common::{Rng, env_on, get, set, small};
+use spellkeep_core::store::Store;
+use spellkeep_core::wal::{Durability, WalOptions};
+
+fn open(disk: &SimDisk, options: WalOptions) -> Store {
+    Store::open(env_on(Arc::new(disk.clone())), options).unwrap()
+}
+
+/// A disk as it was before each sync of this directory.
+fn before_syncs(points: Vec<Point>, dir: &str) -> impl Iterator<Item = SimDisk> + '_ {
+    points.into_iter().filter(move |p| (p.op, &p.name[..]) == ("sync_dir", dir)).map(|p| SimDisk::of(p.tree))
+}
+
+/// A kill between naming a segment and syncing the directory: the next opening found the name in the page cache, wrote
+/// and synced records in that segment, and a power loss took the name, and with it every one of them.
+#[test]
+fn a_segment_that_a_killed_opening_named_keeps_its_name() {
+    let disk = SimDisk::default();
+    let options = small(Durability::Sync, true);
+    disk.note_points();
+    let store = open(&disk, options);
+    for i in 0..30u32 {
+        set(&store, b"s", "a", &i.to_le_bytes().repeat(800)).unwrap();
+    }
+    for disk in before_syncs(disk.take_points(), "segments") {
+        let store = open(&disk, options);
+        let last = set(&store, b"s", "b", b"acknowledged").unwrap();
+        drop(store);
+        for seed in 0..8 {
+            let disk = SimDisk::of(disk.tree());
+            disk.lose_power(&mut Rng::of(seed, last));
+            let store = open(&disk, options);
+            assert_eq!((store.wal().last_lsn(), get(&store, b"s", "b").unwrap()), (last, b"acknowledged".to_vec()));
+        }
+    }
+}
+
+/// The first opening was killed between naming the manifest and syncing the directory; the second made a segment, durably,
+/// and the power went: a store that had never held a record could not be opened again, its manifest was missing.
+#[test]
+fn a_manifest_that_a_killed_founding_named_keeps_its_name() {
+    let disk = SimDisk::default();
+    let options = small(Durability::Interval, true);
+    disk.note_points();
+    drop(open(&disk, options));
+    for disk in before_syncs(disk.take_points(), "") {
+        disk.note_points();
+        drop(open(&disk, options));
+        for disk in before_syncs(disk.take_points(), "") {
+            for seed in 0..8 {
+                let disk = SimDisk::of(disk.tree());
+                disk.lose_power(&mut Rng::of(seed, 1));
+                drop(open(&disk, options));
+            }
+        }
+    }
+}
+
+/// After a power loss the ring held the beginning of a batch; an opening cut it, stored its manifest, and was killed before
+/// it had begun its marks. The next one took the stale batch for the end of a segment that has no such bytes, and panicked.
+#[test]
+fn a_stale_batch_in_the_ring_does_not_stop_the_opening_after_a_killed_one() {
+    let options = small(Durability::Interval, true);
+    let disk = SimDisk::default();
+    let store = open(&disk, options);
+    set(&store, b"s", "a", b"flushed").unwrap();
+    store.wal().flush().unwrap();
+    let ops = ["a", "b", "c"].map(|key| (b"s".to_vec(), key.to_owned(), Some(vec![9; 400])));
+    common::batch(&store, &ops).unwrap();
+    drop(store);
+    disk.kill();
+    for lost in (0..1024).step_by(8) {
+        let disk = SimDisk::of(disk.tree());
+        disk.alter("ring", 4096 + 512 + lost, &[0; 512]);
+        disk.lose_power_of_nothing();
+        disk.note_points();
+        drop(open(&disk, options));
+        for point in disk.take_points() {
+            let store = open(&SimDisk::of(point.tree), options);
+            assert_eq!((store.wal().last_lsn(), get(&store, b"s", "a").unwrap()), (1, b"flushed".to_vec()));
+        }
+    }
+}
