@@ -13,6 +13,7 @@ DEV := $(VENV)/.dev
 BUILT := $(VENV)/.built
 RUST_SOURCES := $(shell find rust_core/core rust_core/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 KILLS := 1000
+EXPLORE_S := 60
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
@@ -59,6 +60,14 @@ ifeq ($(CARGO),)
 	@echo "SKIPPED: planting defects needs cargo, which is not on PATH."
 else
 	$(PY) tests/mutants/run.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+
+.PHONY: explore
+explore: ## crash a simulated disk at every change, fresh seeds for a minute (SECONDS=, SEED=)
+ifeq ($(CARGO),)
+	@echo "SKIPPED: the crash explorer needs cargo, which is not on PATH."
+else
+	SPELLKEEP_SECONDS=$(or $(SECONDS),$(EXPLORE_S)) $(if $(SEED),SPELLKEEP_SEED=$(SEED)) \
+		cargo test --profile checked --locked --test explore -- --nocapture --test-threads 1
 endif
 
 .PHONY: bench-smoke
