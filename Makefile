@@ -60,6 +60,7 @@ ifeq ($(CARGO),)
 	@echo "SKIPPED: planting defects needs cargo, which is not on PATH."
 else
 	$(PY) tests/mutants/run.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+endif
 
 .PHONY: explore
 explore: ## crash a simulated disk at every change, fresh seeds for a minute (SECONDS=, SEED=)
