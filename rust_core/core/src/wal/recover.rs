@@ -268,8 +268,10 @@ impl Tail<'_> {
         if same_cache && last_seen > cursor.lsn {
             return damaged(format!("{}; versions up to {last_seen} were acknowledged", fault_text(fault)));
         }
-        if fault == Fault::Unknown || (same_cache && marks.is_none() && !interrupted(self.stretch.at(torn_pos), fault))
-        {
+        // A ring with marks of an earlier opening is that of one that was killed before it could append: all that it had
+        // is in the manifest, and what the ring shows beyond is older. Only without a ring is the segment all there is.
+        let only_segment = same_cache && self.ring.is_none();
+        if fault == Fault::Unknown || (only_segment && !interrupted(self.stretch.at(torn_pos), fault)) {
             return damaged(fault_text(fault));
         }
         let ring = self.ring.as_ref().map(|(stretch, _)| stretch);
@@ -342,29 +344,12 @@ impl Tail<'_> {
 
 /// Whether the end of a segment looks as a killed process leaves it: the beginning of a record, then zeros. Writes go in
 /// order and the space is zeroed before; whoever acknowledged from a segment has nothing else to tell by.
-///
-/// Where the segment has nothing, the fault is of something older in the ring: an opening was killed before its marks.
 fn interrupted(rest: &[u8], fault: Fault) -> bool {
-    if rest.is_empty() {
-        return true;
-    }
     let written = match fault {
         Fault::Empty => 0,
         Fault::Header => FRAME_HEADER_BYTES,
-        // The fault may be the ring's, and then these bytes are not the ones that it was found in.
         Fault::Body => rest.first_chunk().map_or(0, |len| (u32::from_le_bytes(*len) as usize).saturating_sub(8)),
         Fault::Short | Fault::Unknown => return false,
     };
     rest.get(written..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_that_only_the_ring_has_leaves_the_segment_as_it_is() {
-        assert!(interrupted(&[], Fault::Body));
-        assert!(interrupted(&[0; 64], Fault::Body));
-    }
 }
