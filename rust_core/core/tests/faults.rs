@@ -164,6 +164,25 @@ fn a_segment_that_may_be_found_later_poisons_the_log() {
     oracle.reopened(&open(&disk, options), oracle.acked);
 }
 
+/// A large commit first drains, that rotated, the new segment could be neither synced nor taken back, and the log was
+/// poisoned; the commit went on all the same, was acknowledged, and the next opening believed the new segment.
+#[test]
+fn a_large_commit_is_not_acknowledged_behind_a_segment_that_may_be_found_later() {
+    for mapped in [true, false] {
+        let disk = SimDisk::default();
+        let options = small(Durability::Interval, mapped);
+        let store = open(&disk, options);
+        let mut oracle = Oracle::default();
+        oracle.set(&store, b"s", "a", &[1; 70_000]).unwrap();
+        disk.faults.add(fault("sync_dir", "segments", 0, u32::MAX, EIO));
+        disk.faults.add(fault("remove", "segments", 0, u32::MAX, EIO));
+        assert_eq!(code(oracle.set(&store, b"s", "b", &[2; 70_000])), "store.poisoned");
+        kill(&disk, store);
+        disk.faults.clear();
+        oracle.reopened(&open(&disk, options), oracle.acked);
+    }
+}
+
 #[test]
 fn a_failing_sync_is_repaired_into_a_fresh_segment() {
     for (mapped, more) in [(true, true), (true, false), (false, true), (false, false)] {

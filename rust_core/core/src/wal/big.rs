@@ -67,6 +67,10 @@ impl Gate<'_> {
             return Err(WalError::Closed);
         }
         wal.drain_locked(&mut drain, true)?;
+        // What had to go out is durable, but a rotation behind it may have left a segment that counts at the next opening.
+        if let Some(poisoned) = wal.poisoned() {
+            return Err(poisoned);
+        }
         let before = wal.snapshot_head();
         let mut after = before;
         let mut positions = Vec::with_capacity(drafts.len());
