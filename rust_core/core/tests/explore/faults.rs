@@ -7,10 +7,10 @@ use spellkeep_core::env::fault::Fault;
 use spellkeep_core::wal::WalOptions;
 
 use super::life::{disk_of, open, options, step};
-use super::script::{SCRIPTS, Step};
+use super::script::{Step, script};
+use crate::common::Rng;
 use crate::common::oracle::Oracle;
 use crate::common::sim::Tree;
-use crate::common::{Rng, WORDS, small};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -99,16 +99,11 @@ impl Work {
 /// Every call of one workload, each with every error that it can give; only number `only` of them when that is given.
 pub fn explore(seed: u64, run: u64, only: Option<u64>, counts: &mut FaultCounts) {
     let mut rng = Rng::of(seed, run);
-    let at = run as usize;
-    let random = options(&mut rng);
-    let work = match SCRIPTS.get(at / 6) {
-        Some((_, script)) => {
-            let (ring_bytes, segment_bytes) = (4096, 4096);
-            let options = WalOptions { ring_bytes, segment_bytes, ..small(WORDS[at % 3], at / 3 % 2 == 0) };
-            Work { script: Some(script), options, seed: rng.next() }
-        }
-        None => Work { script: None, options: random, seed: rng.next() },
+    let (script, options) = match script(seed, run) {
+        Some((steps, options)) => (Some(steps), options),
+        None => (None, options(&mut rng)),
     };
+    let work = Work { script, options, seed: rng.next() };
     let calls = work.run(&Life { fault: None, power: false }, &mut FaultCounts::default());
     let mut number = 0;
     for (i, op) in calls.iter().enumerate() {

@@ -3,12 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::life::{Floor, disk_of, live, options};
-use super::script::{SCRIPTS, Step};
+use super::script::script;
 use super::state::{Counts, Crash, Left, check, leave};
 use crate::common::oracle::Oracle;
 use crate::common::sim::Tree;
-use crate::common::{Rng, WORDS, small};
-use spellkeep_core::wal::WalOptions;
+use crate::common::{Rng, small};
 
 /// What is tried at each moment.
 const CRASHES: [Crash; 7] = [
@@ -23,14 +22,6 @@ const CRASHES: [Crash; 7] = [
 /// One state in so many is crashed again at each change of its recovery.
 const AGAIN: usize = 48;
 
-/// The first runs follow a script, in each durability and mode; those that come after are random.
-fn plan(run: u64, rng: &mut Rng) -> (Option<&'static [Step]>, WalOptions) {
-    let run = run as usize;
-    let Some((_, script)) = SCRIPTS.get(run / 6) else { return (None, options(rng)) };
-    let (ring_bytes, segment_bytes) = (4096, 4096);
-    (Some(script), WalOptions { ring_bytes, segment_bytes, ..small(WORDS[run % 3], run / 3 % 2 == 0) })
-}
-
 /// Runs it; only state `only` of it when that is given.
 pub fn explore(seed: u64, run: u64, only: Option<u64>, counts: &mut Counts) {
     let mut rng = Rng::of(seed, run);
@@ -38,7 +29,10 @@ pub fn explore(seed: u64, run: u64, only: Option<u64>, counts: &mut Counts) {
     let mut floor = Floor { after_kill: 0, after_power_loss: 0, power: false };
     let mut tree = Tree::default();
     let mut number = 0;
-    let (script, first) = plan(run, &mut rng);
+    let (script, first) = match script(seed, run) {
+        Some((steps, first)) => (Some(steps), first),
+        None => (None, options(&mut rng)),
+    };
     for life in 0..1 + rng.below(4) {
         // Some lives have the ring that people have at least.
         let other = if rng.chance(5) { small(first.durability, true) } else { options(&mut rng) };

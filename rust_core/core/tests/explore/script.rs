@@ -2,8 +2,10 @@
 
 use spellkeep_core::record::Kind;
 use spellkeep_core::store::{Store, StoreError};
+use spellkeep_core::wal::WalOptions;
 
 use crate::common::oracle::{Oracle, Rec};
+use crate::common::{WORDS, small as least};
 
 type Done = Result<(), StoreError>;
 pub type Step = fn(&mut Oracle, &Store) -> Done;
@@ -86,7 +88,7 @@ fn flush(o: &mut Oracle, s: &Store) -> Done {
     o.flush(s)
 }
 
-pub const SCRIPTS: &[(&str, &[Step])] = &[
+const SCRIPTS: &[(&str, &[Step])] = &[
     ("records", &[small, small, other, flush, small, other, write_out, small]),
     ("deletes", &[small, other, delete, small, flush, delete_small, delete, other, clear, small]),
     ("conditions", &[right_cas, right_cas, wrong_cas, flush, right_cas, delete_small, right_cas]),
@@ -97,3 +99,14 @@ pub const SCRIPTS: &[(&str, &[Step])] = &[
     ("rotation", &[page, page, flush, page, page, flush, small, page, flush, page, page, flush, small]),
     ("written, not synced", &[small, write_out, page, write_out, other, write_out, flush, small, write_out, delete]),
 ];
+
+/// Every other run follows a script; they take turns through the durabilities, with and without a mapped ring, and each
+/// seed begins with another.
+pub fn script(seed: u64, run: u64) -> Option<(&'static [Step], WalOptions)> {
+    let turn = (seed % 1000 * 7 + run / 2) as usize;
+    let (_, steps) = SCRIPTS[turn % SCRIPTS.len()];
+    let way = turn / SCRIPTS.len();
+    let (ring_bytes, segment_bytes) = (4096, 4096);
+    let options = WalOptions { ring_bytes, segment_bytes, ..least(WORDS[way % 3], way / 3 % 2 == 0) };
+    (run % 2 == 0).then_some((steps, options))
+}
