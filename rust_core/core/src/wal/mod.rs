@@ -168,16 +168,18 @@ impl Wal {
 
     /// Figures.
     pub fn stats(&self) -> WalStats {
-        let (head, room, last_lsn) = {
+        // The durable version first: read later it might be above the last one.
+        let synced_lsn = self.synced_lsn();
+        let (head, ring_used_bytes, last_lsn) = {
             let state = held(&self.append);
-            (state.writer.head(), state.writer.room(), state.last_lsn())
+            (state.writer.head(), state.writer.used(), state.last_lsn())
         };
         WalStats {
             last_lsn,
-            synced_lsn: self.synced_lsn(),
+            synced_lsn,
             stream_bytes: head - crate::record::LOG_START,
             segment_count: self.segments().len(),
-            ring_used_bytes: self.ring_capacity - room,
+            ring_used_bytes,
             ring_bytes: self.ring_capacity,
             sync_count: self.sync_count.load(Ordering::Relaxed),
             repair_count: self.repair_count.load(Ordering::Relaxed),

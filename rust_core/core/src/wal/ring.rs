@@ -152,10 +152,16 @@ impl RingWriter {
         self.0.head.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are not yet freed.
+    #[inline]
+    pub fn used(&self) -> u64 {
+        self.head() - self.0.tail.load(Ordering::Acquire)
+    }
+
     /// Free bytes.
     #[inline]
     pub fn room(&self) -> u64 {
-        self.0.capacity - (self.head() - self.0.tail.load(Ordering::Acquire))
+        self.0.capacity - self.used()
     }
 
     /// Copies a frame in. Afterwards it survives the process.
