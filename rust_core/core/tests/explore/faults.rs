@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spellkeep_core::env::fault::Fault;
-use spellkeep_core::wal::WalOptions;
+use spellkeep_core::wal::{Durability, WalOptions};
 
 use super::life::{disk_of, open, options, step};
 use super::script::{Step, script};
@@ -63,6 +63,9 @@ impl Work {
                 counts.refused_steps += u64::from(done.is_err());
                 oracle.check_memory_unless_maybe(&store);
                 if store.wal().poisoned().is_some() {
+                    let once = life.fault.as_ref().is_none_or(|fault| fault.fail_count == 1);
+                    let word = self.options.durability;
+                    assert!(!once || word == Durability::Process, "one failure was not repaired from the ring");
                     counts.poisoned += 1;
                     break;
                 }
