@@ -42,6 +42,9 @@ impl Drop for SyncLeader<'_> {
 /// Segment space is reserved in steps of this, or less where less is left.
 const RESERVE_STEP_BYTES: u64 = 1 << 20;
 const RESERVE_LEAST_BYTES: u64 = 4096;
+/// Reserved behind what appends may use, and given back before the manifest is replaced: a store on a full disk can be
+/// closed and opened.
+const RESERVE_SPARE_BYTES: u64 = 16 << 10;
 
 impl Wal {
     pub(super) fn snapshot_head(&self) -> Head {
@@ -184,7 +187,7 @@ impl Wal {
         let mut have = self.allocated_end.load(Ordering::Acquire);
         let mut step = wanted.saturating_sub(have).next_multiple_of(RESERVE_STEP_BYTES);
         while have < wanted {
-            match drain.current.file.allocate_named(drain.current.offset(have + step)) {
+            match drain.current.file.allocate_named(drain.current.offset(have + step) + RESERVE_SPARE_BYTES) {
                 Ok(()) => {
                     have += step;
                     self.allocated_end.store(have, Ordering::Release);
