@@ -52,7 +52,8 @@ pub fn open(disk: &SimDisk, options: WalOptions) -> Result<Store, StoreError> {
 /// A disk that reserves little ahead, so that a state is quickly read back.
 pub fn disk_of(tree: Tree, options: &WalOptions) -> SimDisk {
     let mut disk = SimDisk::of(tree);
-    disk.grant = Some(options.ring_bytes as usize + 8192);
+    // The spare that stays behind what appends may use, and two pages of room beyond a full ring.
+    disk.grant = Some(options.ring_bytes as usize + (16 << 10) + 8192);
     disk
 }
 
