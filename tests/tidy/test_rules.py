@@ -50,7 +50,7 @@ def test_the_repository_keeps_the_rule(rule: Callable[[Files], list[str]]) -> No
         (rules.swallowed_results, CORE + "store/mod.rs", "fn f() { file.sync().ok(); }"),
         (rules.machine_paths, "docs/x.md", "see /" + "home/ada/state"),
         (rules.machine_paths, "Makefile", "pip install --extra-" + "index-url x"),
-        (rules.machine_paths, "docs/x.md", "from https://pypi." + "org/simple"),
+        (rules.machine_paths, "docs/x.md", "from https:/" + "/pypi." + "org/simple"),
         (rules.missing_docstrings, "python/spellkeep/x.py", "def f(): ..."),
         (
             rules.missing_docstrings,
