@@ -1,7 +1,7 @@
 //! A record being written: scope, then value, then key go into one buffer that becomes the frame without a copy.
 
-use super::frame::{FRAME_HEADER_BYTES, body_sum, header_sum};
-use super::{Kind, Lsn, Pos, StateClass};
+use super::frame::{FLAG_FIELDS, FRAME_HEADER_BYTES, body_sum, header_sum};
+use super::{Fields, Kind, Lsn, Pos, StateClass};
 
 /// What the log adds to a draft at the moment of commit.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,7 @@ pub struct Draft {
     scope_end: usize,
     value_end: usize,
     key_end: usize,
+    fields: Fields,
 }
 
 impl Default for Draft {
@@ -44,6 +45,7 @@ impl Default for Draft {
             scope_end: 0,
             value_end: 0,
             key_end: 0,
+            fields: Fields::default(),
         }
     }
 }
@@ -59,6 +61,7 @@ impl Draft {
         self.scope_end = self.buf.len();
         self.value_end = self.scope_end;
         self.key_end = self.scope_end;
+        self.fields = Fields::default();
     }
 
     /// Where the encoded value is appended, between `begin` and `end`.
@@ -70,12 +73,23 @@ impl Draft {
     ///
     /// # Panics
     /// When scope or key is longer than 65,535 bytes; the rules of naming allow far less.
+    #[inline]
     pub fn end(&mut self, key: &[u8]) {
+        self.end_with(key, Fields::default());
+    }
+
+    /// As [`Draft::end`], with fields.
+    ///
+    /// # Panics
+    /// As [`Draft::end`].
+    pub fn end_with(&mut self, key: &[u8], fields: Fields) {
         assert!(key.len() <= usize::from(u16::MAX) && self.scope_end - FRAME_HEADER_BYTES <= usize::from(u16::MAX));
         self.value_end = self.buf.len();
         self.buf.extend_from_slice(key);
         self.key_end = self.buf.len();
-        self.buf.resize(self.key_end.next_multiple_of(8) + 8, 0);
+        self.fields = fields;
+        fields.write(&mut self.buf);
+        self.buf.resize(self.buf.len().next_multiple_of(8) + 8, 0);
     }
 
     /// A finished draft in one go.
@@ -100,6 +114,11 @@ impl Draft {
     /// Class of the value.
     pub fn class(&self) -> StateClass {
         self.class
+    }
+
+    /// Its fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// Encoded scope.
@@ -141,7 +160,8 @@ impl Draft {
         head[50..52].copy_from_slice(&((self.key_end - self.value_end) as u16).to_le_bytes());
         head[52] = self.kind as u8;
         head[53] = self.class as u8;
-        head[54..56].copy_from_slice(&seal.flags.to_le_bytes());
+        let flags = seal.flags | if self.fields.is_empty() { 0 } else { FLAG_FIELDS };
+        head[54..56].copy_from_slice(&flags.to_le_bytes());
         let head_sum = header_sum(head, len, seal.seed);
         head[4..8].copy_from_slice(&head_sum.to_le_bytes());
         let sum = body_sum(&self.buf);

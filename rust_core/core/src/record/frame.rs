@@ -3,7 +3,7 @@
 use crate::checksum::{xxh3_64, xxh3_64_with_seed};
 
 use super::le::{u16_at, u32_at, u64_at};
-use super::{Kind, Lsn, Pos, StateClass};
+use super::{Fields, Kind, Lsn, Pos, StateClass};
 
 /// Bytes before the scope.
 pub const FRAME_HEADER_BYTES: usize = 56;
@@ -13,7 +13,9 @@ pub const FRAME_OVERHEAD_BYTES: usize = FRAME_HEADER_BYTES + 8;
 pub const FLAG_BATCH: u16 = 1;
 /// The record ends its batch.
 pub const FLAG_BATCH_LAST: u16 = 2;
-const KNOWN_FLAGS: u16 = FLAG_BATCH | FLAG_BATCH_LAST;
+/// Fields follow the key.
+pub(super) const FLAG_FIELDS: u16 = 4;
+const KNOWN_FLAGS: u16 = FLAG_BATCH | FLAG_BATCH_LAST | FLAG_FIELDS;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Frame<'a> {
     pub class: StateClass,
     /// `FLAG_*`.
     pub flags: u16,
+    /// What it says beyond its header.
+    pub fields: Fields,
     scope_end: usize,
     value_end: usize,
     key_end: usize,
@@ -104,7 +108,11 @@ impl<'a> Frame<'a> {
         let scope_end = FRAME_HEADER_BYTES + usize::from(u16_at(bytes, 48));
         let value_end = scope_end + u32_at(bytes, 44) as usize;
         let key_end = value_end + usize::from(u16_at(bytes, 50));
-        if flags & !KNOWN_FLAGS != 0 || key_end.next_multiple_of(8) + 8 != len {
+        let (fields, fields_len) = match bytes.get(key_end..len - 8) {
+            Some(rest) if flags & FLAG_FIELDS != 0 => Fields::read(rest).ok_or(Fault::Unknown)?,
+            _ => (Fields::default(), 0),
+        };
+        if flags & !KNOWN_FLAGS != 0 || (key_end + fields_len).next_multiple_of(8) + 8 != len {
             return Err(Fault::Unknown);
         }
         Ok(Self {
@@ -118,6 +126,7 @@ impl<'a> Frame<'a> {
             kind,
             class,
             flags,
+            fields,
             scope_end,
             value_end,
             key_end,
@@ -185,6 +194,19 @@ mod tests {
         assert_eq!((frame.lsn, frame.time_us, frame.prev_pos, frame.epoch), (7, 11, 64, 3));
         assert_eq!((frame.prev_sum, frame.proven_durable(), frame.ends_commit()), (0xABCD, 4, true));
         assert_eq!(bytes.len() % 8, 0);
+    }
+
+    #[test]
+    fn a_record_says_when_it_expires_and_nothing_else_changes() {
+        let fields = Fields { expires_us: Some(77) };
+        let mut draft = Draft::default();
+        draft.begin(Kind::Set, StateClass::Standard, b"\x01");
+        draft.value_buf().extend_from_slice(b"value");
+        draft.end_with(b"key", fields);
+        let bytes = draft.seal(&SEAL).0;
+        let frame = Frame::parse(bytes, 5).unwrap();
+        assert_eq!((frame.fields, frame.value(), frame.key()), (fields, &b"value"[..], &b"key"[..]));
+        assert_eq!(bytes.len(), (FRAME_OVERHEAD_BYTES + 1 + 5 + 3 + 10).next_multiple_of(8));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Every byte is described in `docs/format.md`, Frame.
 
 mod draft;
+mod fields;
 mod frame;
 pub mod le;
 
 pub use draft::{Draft, Seal};
+pub use fields::Fields;
 pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};
 
 /// A version: the position of a record in the order of all records. The first is 1; 0 means "none".
@@ -28,6 +30,8 @@ pub enum Kind {
     Delete = 2,
     /// Removes every key of a scope.
     Clear = 3,
+    /// Removes a key whose time was over: a tombstone.
+    Expire = 4,
 }
 
 impl Kind {
@@ -37,6 +41,7 @@ impl Kind {
             1 => Some(Self::Set),
             2 => Some(Self::Delete),
             3 => Some(Self::Clear),
+            4 => Some(Self::Expire),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::append::Status;
 use super::ring::RingReader;
-use super::segment::{NotMade, Segment, SegmentHeader};
+use super::segment::{NotMade, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Durability, Wal, WalError, held};
 use crate::record::{Lsn, Pos};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -70,7 +70,9 @@ impl Wal {
             return Err(poisoned);
         }
         let head = self.snapshot_head();
-        let full = head.pos - drain.current.header.start >= self.options.segment_bytes;
+        let header = &drain.current.header;
+        // What is written now may be more than a former version of the format knows.
+        let full = head.pos - header.start >= self.options.segment_bytes || header.version < SEGMENT_VERSION;
         let synced = |drain: &mut Drain| if sync || full { self.sync(drain, head) } else { Ok(()) };
         let done = self.write_pending(drain, head).and_then(|()| synced(drain));
         if let Err(first) = done {
@@ -147,6 +149,7 @@ impl Wal {
             first_lsn: drain.synced_lsn + 1,
             generation: if replaces { drain.current.header.generation + 1 } else { 0 },
             prev_sum: drain.synced_sum,
+            version: SEGMENT_VERSION,
         };
         Ok(Arc::new(Segment::create(&*self.env.disk, header, ahead_bytes, contents)?))
     }

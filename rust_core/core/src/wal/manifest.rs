@@ -7,12 +7,13 @@ use super::damage::Damage;
 use crate::env::Disk;
 use crate::env::disk::{durable_replace, read_file};
 use crate::record::le::{id_at, u32_at, u64_at};
-use crate::record::{Lsn, Pos};
+use crate::record::{LOG_START, Lsn, Pos};
 
 /// Name of the file.
 pub const MANIFEST: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"SPKMANI1";
-const VERSION: u32 = 1;
+/// What is written; older ones are read.
+const VERSION: u32 = 2;
 const LEN: usize = 96;
 
 /// Its contents.
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub incarnation: u64,
     /// When the store was made, in microseconds since the Unix epoch.
     pub created_us: u64,
+    /// The log was kept from here on; what stands before it may be gone.
+    pub log_start: Pos,
 }
 
 impl Manifest {
@@ -48,6 +51,7 @@ impl Manifest {
         bytes[48..56].copy_from_slice(&self.end_lsn.to_le_bytes());
         bytes[56..64].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[64..72].copy_from_slice(&self.created_us.to_le_bytes());
+        bytes[72..80].copy_from_slice(&self.log_start.to_le_bytes());
         let sum = xxh3_64(&bytes[..LEN - 8]);
         bytes[LEN - 8..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -66,6 +70,8 @@ impl Manifest {
             end_lsn: u64_at(bytes, 48),
             incarnation: u64_at(bytes, 56),
             created_us: u64_at(bytes, 64),
+            // Version 1 kept all of it and had zeros here.
+            log_start: u64_at(bytes, 72).max(LOG_START),
         })
     }
 
@@ -79,9 +85,10 @@ impl Manifest {
         }
         let bytes = read_file(disk, MANIFEST)?;
         match Self::decode(&bytes) {
-            Some(_) if bytes[8..12] != VERSION.to_le_bytes() => Err(WalError::NotAStore(format!(
-                "{} has another format version; this build reads version {VERSION}",
-                disk.path_of(MANIFEST)
+            Some(_) if !(1..=VERSION).contains(&u32_at(&bytes, 8)) => Err(WalError::NotAStore(format!(
+                "{} has format version {}; this build reads 1 to {VERSION}. Use a newer build",
+                disk.path_of(MANIFEST),
+                u32_at(&bytes, 8)
             ))),
             Some(manifest) => Ok(Some(manifest)),
             None => Err(Damage::new(&disk.path_of(MANIFEST), 0, 0, "the manifest does not hold").into()),
@@ -117,6 +124,7 @@ mod tests {
             end_lsn: 8,
             incarnation: 5,
             created_us: 6,
+            log_start: 640,
         };
         let good = manifest.encode();
         assert_eq!(Manifest::decode(&good), Some(manifest));

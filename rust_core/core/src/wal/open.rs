@@ -67,6 +67,7 @@ fn load_or_found(env: &Env) -> Result<Manifest, WalError> {
         end_lsn: 0,
         incarnation: disk.incarnation()?,
         created_us: env.clock.now_us(),
+        log_start: LOG_START,
     };
     manifest.store(disk)?;
     Ok(manifest)

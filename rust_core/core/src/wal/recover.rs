@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::manifest::Manifest;
 use super::read::fault_text;
 use super::ring::Ring;
-use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
+use super::segment::{SEGMENT_DIR, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
 use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Pos};
@@ -149,8 +149,14 @@ pub(super) fn recover(
     let mut catalog = catalog(disk, known)?;
     // With the first opening the store gets its first segment, before its manifest says so.
     if catalog.is_empty() && known.epoch == 0 {
-        let header =
-            SegmentHeader { store_id: known.store_id, start: LOG_START, first_lsn: 1, generation: 0, prev_sum: 0 };
+        let header = SegmentHeader {
+            store_id: known.store_id,
+            start: LOG_START,
+            first_lsn: 1,
+            generation: 0,
+            prev_sum: 0,
+            version: SEGMENT_VERSION,
+        };
         catalog.push(Arc::new(Segment::create(disk, header, 0, [&[], &[]])?));
     }
     let mut report = RecoveryReport { clean: known.clean, segment_count: catalog.len(), ..RecoveryReport::default() };

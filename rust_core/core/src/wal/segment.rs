@@ -16,6 +16,9 @@ pub const SEGMENT_DIR: &str = "segments";
 pub const SEGMENT_HEADER_BYTES: u64 = 64;
 const MAGIC: &[u8; 8] = b"SPKSEG01";
 
+/// What new segments are written in; older ones are read.
+pub const SEGMENT_VERSION: u32 = 2;
+
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
@@ -29,13 +32,15 @@ pub struct SegmentHeader {
     pub generation: u32,
     /// Low half of the checksum of the last frame before it.
     pub prev_sum: u32,
+    /// Version of its format.
+    pub version: u32,
 }
 
 impl SegmentHeader {
     fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES as usize] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.store_id);
         bytes[32..40].copy_from_slice(&self.start.to_le_bytes());
@@ -49,7 +54,7 @@ impl SegmentHeader {
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Option<Self> {
         if bytes[..8] != MAGIC[..]
             || u64_at(bytes, 56) != xxh3_64(&bytes[..56])
-            || u32_at(bytes, 8) != 1
+            || !(1..=SEGMENT_VERSION).contains(&u32_at(bytes, 8))
             || u32_at(bytes, 52) != 0
         {
             return None;
@@ -60,6 +65,7 @@ impl SegmentHeader {
             first_lsn: u64_at(bytes, 40),
             generation: u32_at(bytes, 12),
             prev_sum: u32_at(bytes, 48),
+            version: u32_at(bytes, 8),
         })
     }
 
@@ -176,8 +182,14 @@ impl Segment {
 mod tests {
     use super::*;
 
-    const HEADER: SegmentHeader =
-        SegmentHeader { store_id: [9; 16], start: 4160, first_lsn: 12, generation: 1, prev_sum: 77 };
+    const HEADER: SegmentHeader = SegmentHeader {
+        store_id: [9; 16],
+        start: 4160,
+        first_lsn: 12,
+        generation: 1,
+        prev_sum: 77,
+        version: SEGMENT_VERSION,
+    };
 
     #[test]
     fn a_header_reads_back_and_every_flipped_bit_of_it_is_noticed() {

@@ -51,7 +51,7 @@ impl Oracle {
         let place = (record.scope.clone(), record.key.clone());
         match record.kind {
             Kind::Set => drop(self.live.insert(place, (lsn, record.value.clone()))),
-            Kind::Delete => drop(self.live.remove(&place)),
+            Kind::Delete | Kind::Expire => drop(self.live.remove(&place)),
             Kind::Clear => self.live.retain(|(scope, _), _| *scope != record.scope),
         }
         self.log.push(record);

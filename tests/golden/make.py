@@ -1,0 +1,98 @@
+"""Make the golden store of the format that this build writes: ``python tests/golden/make.py tests/golden/vN``.
+
+It holds every kind of record and of value. Run once per format version; every later build must read the result
+(test_golden.py), so a folder that is there is never made again.
+"""
+
+import datetime as dt
+import decimal
+import enum
+import pathlib
+import shutil
+import sys
+import uuid
+from typing import Any
+
+import numpy as np
+
+import spellkeep as sk
+from spellkeep import StateClass, StateScope
+
+SCOUT = StateScope.agent("scout")
+CLEARED = StateScope.session("over")
+SCOPES = [
+    StateScope.GLOBAL,
+    StateScope.user("ada"),
+    StateScope.session("s 1"),
+    SCOUT,
+    StateScope.tool("search"),
+    StateScope.workflow("wf"),
+    StateScope.step("wf", "s/1"),
+    StateScope.custom("größe"),
+]
+
+
+class Colour(enum.Enum):
+    """Registered under a tag, so that the store holds a tagged object."""
+
+    RED = 1
+
+
+def values() -> dict[str, Any]:
+    """One value of each type that the format has."""
+    zone = dt.timezone(dt.timedelta(hours=2), "CEST")
+    return {
+        "none": None,
+        "bools": [True, False],
+        "integers": [0, -1, 127, -(2**63), 2**64 - 1, 2**200, -(2**200)],
+        "floats": [0.5, -0.0, 1e308, float("inf")],
+        "strings": ["", "ä€𝄞", "lone \ud800 surrogate", "x" * 300],
+        "bytes": [b"", b"\x00\xff", bytearray(b"mutable")],
+        "nested": {"a": {"b": [1, (2, 3), {4, 5}, frozenset({6})]}, 7: "integer key"},
+        "times": [
+            dt.datetime(2026, 11, 22, 12, 30, 15, 250, zone),
+            dt.datetime(2026, 11, 22, fold=1),
+            dt.date(2026, 11, 22),
+            dt.time(23, 59, 59),
+            dt.timedelta(days=-1, microseconds=5),
+        ],
+        "numbers": [decimal.Decimal("1.10"), 1 + 2j, uuid.UUID(int=2**100)],
+        "arrays": [np.arange(6, dtype="<i4").reshape(2, 3), np.float32(1.5)],
+        "enum": Colour.RED,
+        "long list": [{"role": "user", "content": f"message {i}"} for i in range(100)],
+        "long dict": {f"field {i}": i for i in range(100)},
+    }
+
+
+def write(folder: pathlib.Path) -> None:
+    """Make the store in ``folder``, in two openings."""
+    sk.register(Colour, tag="golden.colour")
+    with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
+        for name, value in values().items():
+            state.set(SCOUT, name, value)
+        for scope in SCOPES:
+            state.set(scope, "here", str(scope))
+        state.set(SCOUT, "trusted", [1], state_class=StateClass.TRUSTED)
+        state.set(SCOUT, "twice", 1)
+        state.set(SCOUT, "twice", 2)
+        state.set(SCOUT, "deleted", 1)
+        state.delete(SCOUT, "deleted")
+        state.set(CLEARED, "gone", 1)
+        state.clear_scope(CLEARED)
+        state.set(SCOUT, "larger than the ring", "x" * 70_000)
+    with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
+        with state.batch() as batch:
+            batch.set(SCOUT, "in a batch", [1])
+            batch.set(CLEARED, "set after the clear", [2])
+            batch.delete(StateScope.tool("search"), "here")
+        state.set(SCOUT, "last", "done")
+
+
+if __name__ == "__main__":
+    target = pathlib.Path(sys.argv[1])
+    if target.exists():
+        sys.exit(f"{target} is there already: a golden store is made once")
+    target.mkdir(parents=True)
+    write(target)
+    (target / "LOCK").unlink()
+    shutil.rmtree(target / "__pycache__", ignore_errors=True)
