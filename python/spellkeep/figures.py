@@ -21,6 +21,9 @@ class Recovery:
         cut_reason: why, when bytes were cut or versions lost; else None.
         lost_count: versions known to have existed, never durable, and lost with the power.
         duration_ms: how long the recovery took.
+        snapshot_version: the state was filled from a snapshot of this version; 0 when from the log alone.
+        snapshot_row_count: rows read from it.
+        snapshot_damage: what is wrong with snapshots that did not hold; the next checkpoint makes them anew.
     """
 
     clean: bool
@@ -32,6 +35,9 @@ class Recovery:
     cut_reason: str | None
     lost_count: int
     duration_ms: int
+    snapshot_version: int
+    snapshot_row_count: int
+    snapshot_damage: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 //! The engine of Spellkeep. Pure Rust; the Python binding in `rust_core/py` only translates.
 //!
 //! Rooms, lowest first (`layers.toml` is the graph that `tests/tidy` enforces):
-//! `sync error limits checksum` | `env` | `scope value record` | `index wal` | `store`.
+//! `sync error limits checksum` | `env` | `scope value record` | `index wal checkpoint` | `store`.
 #![deny(unsafe_code)]
 
+pub mod checkpoint;
 pub mod checksum;
 pub mod env;
 pub mod error;

@@ -91,8 +91,8 @@ fn live(acts: &[Act], word: usize, mapped: bool) {
             }
             store = Store::open(env(&disk), small(WORDS[*word], *mapped)).unwrap();
             oracle.reopened(&store, oracle.last());
-            assert_eq!(store.recovery().clean, matches!(act, Act::Close(..)));
-            assert_eq!((store.recovery().lost_count, store.recovery().cut_reason), (0, None));
+            assert_eq!(store.recovery().log.clean, matches!(act, Act::Close(..)));
+            assert_eq!((store.recovery().log.lost_count, store.recovery().log.cut_reason), (0, None));
         }
         oracle.check_memory(&store);
     }

@@ -222,9 +222,9 @@ fn a_batch_that_was_interrupted_is_cut_whole() {
         let store = Store::open(env(&twin), options).unwrap();
         let mut oracle = oracle.clone();
         oracle.reopened(&store, 1);
-        assert_eq!((store.wal().last_lsn(), store.recovery().lost_count), (1, 0));
+        assert_eq!((store.wal().last_lsn(), store.recovery().log.lost_count), (1, 0));
         // One of its records (168 bytes) is whole.
-        assert_eq!(store.recovery().cut_reason.is_some(), done >= 168, "{done}");
+        assert_eq!(store.recovery().log.cut_reason.is_some(), done >= 168, "{done}");
     }
 }
 
@@ -263,7 +263,7 @@ fn a_record_that_an_earlier_opening_left_behind_a_gap_is_not_believed() {
     disk.lose_power();
     alter_region(&disk.region("ring").unwrap(), |b| b[4096 + begun..4096 + end].fill(0));
     let store = Store::open(env(&disk), options).unwrap();
-    assert_eq!((store.wal().last_lsn(), store.recovery().lost_count), (1, 2));
+    assert_eq!((store.wal().last_lsn(), store.recovery().log.lost_count), (1, 2));
     set(&store, b"s", "a", b"X").unwrap();
     assert_eq!(store.wal().end() as usize, end);
     kill(&disk, store);
@@ -331,9 +331,9 @@ fn after_a_power_loss_a_prefix_is_there_that_holds_everything_synced() {
             let store = Store::open(env_on(Arc::new(disk.clone())), small(word, mapped)).unwrap();
             let before = oracle.last();
             oracle.reopened(&store, oracle.durable);
-            assert!(before - store.wal().last_lsn() >= store.recovery().lost_count);
-            lost += store.recovery().lost_count;
-            cuts += u32::from(store.recovery().cut_reason.is_some());
+            assert!(before - store.wal().last_lsn() >= store.recovery().log.lost_count);
+            lost += store.recovery().log.lost_count;
+            cuts += u32::from(store.recovery().log.cut_reason.is_some());
             for _ in 0..rng.below(30) {
                 oracle.step(&store, &mut rng).unwrap();
                 if rng.chance(20) {

@@ -37,8 +37,8 @@ fn what_was_written_is_read_back_after_a_kill_and_after_a_close() {
     disk.break_lock();
     std::mem::forget(store);
     let store = Store::open(env(&disk), WalOptions::default()).unwrap();
-    assert_eq!(store.recovery().record_count, 4);
-    assert_eq!(store.recovery().ring_record_count, 4);
+    assert_eq!(store.recovery().log.record_count, 4);
+    assert_eq!(store.recovery().log.ring_record_count, 4);
     assert_eq!(get(&store, b"s", "a").as_deref(), Some(&b"2"[..]));
     assert_eq!(get(&store, b"s", "b"), None);
     let map = store.scope(b"s");
@@ -47,8 +47,8 @@ fn what_was_written_is_read_back_after_a_kill_and_after_a_close() {
     store.close().unwrap();
 
     let store = Store::open(env(&disk), WalOptions::default()).unwrap();
-    assert!(store.recovery().clean);
-    assert_eq!(store.recovery().ring_record_count, 0);
+    assert!(store.recovery().log.clean);
+    assert_eq!(store.recovery().log.ring_record_count, 0);
     let mut changes = store.changes(1);
     let mut seen = Vec::new();
     while let Some(change) = changes.next_change().unwrap() {
@@ -123,7 +123,7 @@ fn the_stream_goes_around_a_small_ring_and_over_many_segments() {
     disk.break_lock();
     std::mem::forget(store);
     let store = Store::open(env(&disk), options).unwrap();
-    assert_eq!(store.recovery().record_count, 5000);
+    assert_eq!(store.recovery().log.record_count, 5000);
     assert_eq!(get(&store, b"s", "k49").unwrap(), 4999u32.to_le_bytes().repeat(25));
     let map = store.scope(b"s");
     assert_eq!(store.history(&map, "k49", 1000).unwrap().len(), 100);

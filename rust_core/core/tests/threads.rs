@@ -176,7 +176,7 @@ fn big_batches_small_writes_flushes_figures_and_a_close_get_along() {
             });
             drop(store);
             let store = Store::open(threaded(&disk), options).unwrap();
-            assert!(store.recovery().clean);
+            assert!(store.recovery().log.clean);
             for (thread, acked) in acked.iter().enumerate() {
                 let there =
                     get(&store, b"s", &format!("t{thread}")).map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap()));
@@ -279,7 +279,7 @@ fn the_ring_never_counts_a_record_before_it_is_whole() {
         let frame_bytes = store.wal().end() as usize - 64;
         let region = disk.region("ring").unwrap();
         let word = |at: usize| {
-            assert!(at % 8 == 0 && at + 8 <= region.len());
+            assert!(at.is_multiple_of(8) && at + 8 <= region.len());
             // SAFETY: an aligned word of the region, which the engine stores atomically too.
             unsafe { AtomicU64::from_ptr(region.base().add(at).cast()) }.load(Ordering::Acquire)
         };

@@ -28,6 +28,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Whether background threads may be started. Without, whoever waits does the work; a simulation wants that.
     pub threads: bool,
+    /// Whether the disk outlives the process. Where it does not, nothing will ever be recovered from it.
+    pub lasting: bool,
 }
 
 impl Env {
@@ -36,11 +38,16 @@ impl Env {
     /// # Errors
     /// Whatever the operating system says when `path` cannot be made or opened as a directory.
     pub fn real(path: &std::path::Path) -> Result<Self, IoError> {
-        Ok(Self { disk: Arc::new(os::OsDisk::open(path)?), clock: Arc::new(clock::SystemClock), threads: true })
+        Ok(Self {
+            disk: Arc::new(os::OsDisk::open(path)?),
+            clock: Arc::new(clock::SystemClock),
+            threads: true,
+            lasting: true,
+        })
     }
 
     /// No files at all: a disk in memory, gone with the process.
     pub fn memory() -> Self {
-        Self { disk: Arc::new(mem::MemDisk::new()), clock: Arc::new(clock::SystemClock), threads: true }
+        Self { disk: Arc::new(mem::MemDisk::new()), clock: Arc::new(clock::SystemClock), threads: true, lasting: false }
     }
 }

@@ -165,6 +165,12 @@ impl ScopeMap {
         keys
     }
 
+    /// Notes the last record of a key that a clear has removed since.
+    pub fn put_hidden(&self, token: &mut WriteToken, mut meta: Meta, key: &[u8]) {
+        meta.hash = self.hash(key);
+        self.table.put(token, &self.collector.enter(), Entry::new(meta, key));
+    }
+
     /// Frees the value of a hidden key, keeping the locator of its last record for its history.
     pub fn free_hidden(&self, token: &mut WriteToken, key: &[u8]) {
         let guard = self.collector.enter();

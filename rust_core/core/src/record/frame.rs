@@ -84,7 +84,10 @@ pub fn frame_len(bytes: &[u8], seed: u64) -> Result<usize, Fault> {
     if len == 0 && bytes[..FRAME_HEADER_BYTES].iter().all(|b| *b == 0) {
         return Err(Fault::Empty);
     }
-    if len % 8 != 0 || (len as usize) < FRAME_OVERHEAD_BYTES || u32_at(bytes, 4) != header_sum(bytes, len, seed) {
+    if !len.is_multiple_of(8)
+        || (len as usize) < FRAME_OVERHEAD_BYTES
+        || u32_at(bytes, 4) != header_sum(bytes, len, seed)
+    {
         return Err(Fault::Header);
     }
     Ok(len as usize)

@@ -6,10 +6,12 @@ mod draft;
 mod fields;
 mod frame;
 pub mod le;
+mod mark;
 
 pub use draft::{Draft, Seal};
 pub use fields::Fields;
 pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};
+pub use mark::Mark;
 
 /// A version: the position of a record in the order of all records. The first is 1; 0 means "none".
 pub type Lsn = u64;

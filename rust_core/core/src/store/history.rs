@@ -56,7 +56,16 @@ impl Store {
         }
     }
 
-    /// The changes of one key, newest first, at most `limit`; a clear of the scope counts when it removed the key.
+    /// None when the log was trimmed past `pos` while it was read.
+    fn kept(&self, read: Result<Change, StoreError>, pos: Pos) -> Result<Option<Change>, StoreError> {
+        match read {
+            Err(_) if pos < self.wal.log_start() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// The changes of one key that the log still has, newest first, at most `limit`; a clear of the scope counts when it
+    /// removed the key.
     ///
     /// # Errors
     /// Damage, or the system's.
@@ -72,15 +81,14 @@ impl Store {
         let mut clear: Option<Change> = None;
         let mut below = Lsn::MAX;
         let mut changes = Vec::new();
-        while pos != 0 && changes.len() < limit {
-            let change = self.change_at(pos, below, scope, key)?;
+        while pos >= self.wal.log_start() && changes.len() < limit {
+            let Some(change) = self.kept(self.change_at(pos, below, scope, key), pos)? else { break };
             let mut cleared_by = None;
             // The oldest clear above this record is the one that removed it.
             loop {
-                if clear.is_none() && clear_pos != 0 {
-                    let next = self.change_at(clear_pos, Lsn::MAX, scope, &[])?;
-                    clear_pos = next.prev_pos;
-                    clear = Some(next);
+                if clear.is_none() && clear_pos >= self.wal.log_start() {
+                    clear = self.kept(self.change_at(clear_pos, Lsn::MAX, scope, &[]), clear_pos)?;
+                    clear_pos = clear.as_ref().map_or(0, |clear| clear.prev_pos);
                 }
                 match clear.take() {
                     Some(c) if c.lsn > change.lsn => cleared_by = Some(c),
@@ -115,6 +123,6 @@ impl Changes {
     /// # Errors
     /// Damage, or the system's; the cursor stays where it is.
     pub fn next_change(&mut self) -> Result<Option<Change>, StoreError> {
-        Ok(self.0.next(|frame| Change::from(frame))?)
+        Ok(self.0.next(|frame, _| Change::from(frame))?)
     }
 }

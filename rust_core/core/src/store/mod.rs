@@ -1,18 +1,21 @@
 //! The store: scoped keys over the log and the index. What the binding calls.
 
 mod batch;
+mod checkpoint;
 mod commit;
 mod history;
+mod load;
 
+use crate::checkpoint::SnapshotError;
 use crate::env::Env;
 use crate::error::Coded;
-use crate::index::{Entry, Index, Meta, ScopeMap};
-use crate::record::{Frame, Kind, Lsn, Pos};
-use crate::sync::WriteToken;
+use crate::index::{Entry, Index, ScopeMap};
+use crate::record::Lsn;
 use crate::sync::{Arc, AtomicBool, Ordering};
-use crate::wal::{RecoveryReport, Refused, Wal, WalError, WalOptions, WalStats};
+use crate::wal::{Damage, RecoveryReport, Refused, Retention, Wal, WalError, WalOptions, WalStats};
 
 pub use batch::{Batch, Op};
+pub use checkpoint::Checkpoint;
 pub use commit::Removed;
 pub use history::{Change, Changes};
 
@@ -60,12 +63,51 @@ impl From<Refused> for StoreError {
     }
 }
 
+impl From<SnapshotError> for StoreError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Wal(match error {
+            SnapshotError::Io(e) => e.into(),
+            SnapshotError::Damaged { file, what } => Damage::new(&file, 0, 0, what).into(),
+        })
+    }
+}
+
+/// How a store is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreOptions {
+    /// The log.
+    pub wal: WalOptions,
+    /// How much of the log is kept for histories.
+    pub keep: Retention,
+}
+
+impl From<WalOptions> for StoreOptions {
+    fn from(wal: WalOptions) -> Self {
+        Self { wal, ..Self::default() }
+    }
+}
+
 /// An open store. Shared by all threads of a process.
 pub struct Store {
     wal: Arc<Wal>,
     index: Index,
     closed: AtomicBool,
-    recovery: RecoveryReport,
+    recovery: Recovery,
+    keep: Retention,
+    snapshots: checkpoint::Snapshots,
+}
+
+/// What an opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// In the log.
+    pub log: RecoveryReport,
+    /// The version of the snapshot that the index was filled from; 0 when it was the log alone.
+    pub snapshot_lsn: Lsn,
+    /// Rows read from it.
+    pub snapshot_row_count: u64,
+    /// Snapshots that did not hold; the next checkpoint makes them anew.
+    pub snapshot_damage: Vec<String>,
 }
 
 impl Store {
@@ -73,16 +115,17 @@ impl Store {
     ///
     /// # Errors
     /// See [`Wal::open`].
-    pub fn open(env: Env, options: WalOptions) -> Result<Self, StoreError> {
+    pub fn open(env: Env, options: impl Into<StoreOptions>) -> Result<Self, StoreError> {
+        let options = options.into();
         let random = env.disk.unique_id().map_err(WalError::from)?;
-        let index = Index::new(crate::checksum::xxh3_64(&random));
-        let mut token = WriteToken::new();
-        let (wal, recovery) = Wal::open(env, options, &mut |frame, pos| replay(&index, &mut token, frame, pos))?;
-        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery })
+        let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random));
+        let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
+        let (index, snapshots, recovery) = loader.done(log);
+        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keep: options.keep, snapshots })
     }
 
     /// What the opening found.
-    pub fn recovery(&self) -> &RecoveryReport {
+    pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
@@ -149,23 +192,8 @@ impl Store {
     pub fn close(&self) -> Result<(), StoreError> {
         if !self.wal.is_forked() {
             self.closed.store(true, Ordering::Release);
+            self.snapshots.close();
         }
         Ok(self.wal.close()?)
     }
-}
-
-fn entry_meta(frame: &Frame<'_>, pos: Pos) -> Meta {
-    Meta::new(frame.lsn, pos, frame.time_us, frame.key().len(), frame.kind, frame.class)
-}
-
-fn replay(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
-    let map = index.scope(frame.scope());
-    if frame.kind == Kind::Clear {
-        map.apply_clear(token, frame.lsn, pos);
-        if map.is_worth_freeing() {
-            map.hidden_keys().iter().for_each(|key| map.free_hidden(token, key));
-        }
-        return;
-    }
-    map.locate(frame.key()).apply(token, entry_meta(frame, pos), frame.value_and_key());
 }

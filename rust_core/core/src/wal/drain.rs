@@ -166,7 +166,7 @@ impl Wal {
 
     /// Goes on in a new segment; the current one is synced and stays as it is. When no new one can be made (a full
     /// disk), the current one grows on, unless the new one might still count at the next opening.
-    fn rotate(&self, drain: &mut Drain) {
+    pub(super) fn rotate(&self, drain: &mut Drain) {
         match self.fresh_segment(drain, self.ring_capacity, [&[], &[]]) {
             Ok(fresh) => {
                 let sealed = Arc::clone(&drain.current);

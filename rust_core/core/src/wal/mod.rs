@@ -13,6 +13,7 @@ mod manifest;
 mod open;
 mod read;
 mod recover;
+mod retention;
 mod ring;
 mod segment;
 
@@ -26,7 +27,8 @@ use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
 pub use read::Scan;
-pub use recover::RecoveryReport;
+pub use recover::{RecoveryReport, Replay};
+pub use retention::Retention;
 
 /// When a write is acknowledged, and what it then survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::append::{AppendState, Status};
 use super::drain::Drain;
 use super::manifest::Manifest;
-use super::recover::{RecoveryReport, recover};
+use super::recover::{RecoveryReport, Replay, recover};
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
 use super::segment::{SEGMENT_DIR, Segment};
 use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
@@ -11,7 +11,7 @@ use crate::env::disk::closed_file;
 use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
-use crate::record::{Frame, LOG_START, Pos};
+use crate::record::LOG_START;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
 const RING: &str = "ring";
@@ -32,7 +32,7 @@ impl WalOptions {
 
     fn check_from(&self, least_bytes: u64) -> Result<(), WalError> {
         let bad = |what: &str| Err(WalError::BadOption(what.to_owned()));
-        if self.ring_bytes < least_bytes || self.ring_bytes > 1 << 30 || self.ring_bytes % 4096 != 0 {
+        if self.ring_bytes < least_bytes || self.ring_bytes > 1 << 30 || !self.ring_bytes.is_multiple_of(4096) {
             return bad("ring_bytes must be a multiple of 4096 from 65,536 to 1,073,741,824");
         }
         if self.segment_bytes < least_bytes || self.segment_bytes > 1 << 40 {
@@ -134,7 +134,8 @@ fn ready_ring(disk: &dyn Disk, known: &Manifest, former: Option<Ring>, options: 
 }
 
 impl Wal {
-    /// Opens the log of a directory, making it when there is none, and calls `apply` with each record in order.
+    /// Opens the log of a directory, making it when there is none, and hands each record to `replay`, in order, from where
+    /// it says.
     ///
     /// Afterwards the directory is locked, everything recovered is durable, and appends are taken.
     ///
@@ -146,7 +147,7 @@ impl Wal {
     pub fn open(
         env: Env,
         options: WalOptions,
-        apply: &mut dyn FnMut(&Frame<'_>, Pos),
+        replay: &mut dyn Replay,
     ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
         options.check_from(POSSIBLE_BYTES)?;
         fork::watch();
@@ -156,7 +157,7 @@ impl Wal {
         let known = load_or_found(&env)?;
         disk.create_dir(SEGMENT_DIR)?;
         let mut former = former_ring(&*disk, &known)?;
-        let recovered = recover(&*disk, &known, former.as_mut(), apply)?;
+        let recovered = recover(&*disk, &known, former.as_mut(), replay)?;
         let end = recovered.end;
         let manifest = Manifest {
             epoch: known.epoch + 1,

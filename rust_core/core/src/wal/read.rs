@@ -2,7 +2,7 @@
 
 use super::segment::Segment;
 use super::{Damage, Wal, WalError};
-use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Lsn, Pos, frame_len};
+use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Lsn, Mark, Pos, frame_len};
 use crate::sync::Arc;
 
 /// First read of a record; most fit.
@@ -59,6 +59,11 @@ impl Wal {
         }
     }
 
+    /// A scan over what follows a mark.
+    pub fn scan_from(self: &Arc<Self>, mark: &Mark) -> Scan {
+        Scan { wal: Arc::clone(self), since: mark.lsn, pos: mark.pos, buffer: Vec::new(), used: 0 }
+    }
+
     /// A scan over all records with a version above `since`.
     pub fn scan(self: &Arc<Self>, since: Lsn) -> Scan {
         let catalog = self.segments();
@@ -78,11 +83,11 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Calls `look` with the next record, or returns None at the end of the log; more may come later.
+    /// Calls `look` with the next record and its position, or returns None at the end of the log; more may come later.
     ///
     /// # Errors
     /// Damage or the system's errors; the scan stays where it is.
-    pub fn next<R>(&mut self, look: impl FnOnce(&Frame<'_>) -> R) -> Result<Option<R>, WalError> {
+    pub fn next<R>(&mut self, look: impl FnOnce(&Frame<'_>, Pos) -> R) -> Result<Option<R>, WalError> {
         let seed = self.wal.seed;
         loop {
             let there = &self.buffer[self.used..];
@@ -105,7 +110,7 @@ impl Scan {
             self.pos += frame_bytes as u64;
             if frame.lsn > self.since {
                 self.since = frame.lsn;
-                return Ok(Some(look(&frame)));
+                return Ok(Some(look(&frame, pos)));
             }
         }
     }

@@ -11,7 +11,7 @@ use super::ring::Ring;
 use super::segment::{SEGMENT_DIR, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
-use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Pos};
+use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Mark, Pos};
 use crate::sync::Arc;
 
 /// What an opening found.
@@ -37,23 +37,23 @@ pub struct RecoveryReport {
     pub duration_ms: u64,
 }
 
-/// The end of what is believed: the next frame must chain to this.
-#[derive(Clone, Copy)]
-pub(super) struct Cursor {
-    pub(super) pos: Pos,
-    pub(super) lsn: Lsn,
-    pub(super) sum: u32,
-    epoch: u32,
-}
-
 pub(super) struct Recovered {
-    pub(super) end: Cursor,
+    pub(super) end: Mark,
     pub(super) catalog: Vec<Arc<Segment>>,
     pub(super) report: RecoveryReport,
 }
 
-/// Called with each believed frame and where it stands.
-pub(super) type Apply<'a> = dyn FnMut(&Frame<'_>, Pos) + 'a;
+/// What an opening fills. Called with the directory locked.
+pub trait Replay {
+    /// Starts over with what a snapshot has, and says where the log goes on from.
+    ///
+    /// # Errors
+    /// What is there cannot be gone on from.
+    fn begin(&mut self, store_id: &[u8; 16], log_start: Pos) -> Result<Mark, WalError>;
+
+    /// Takes the next believed record, and where it stands.
+    fn apply(&mut self, frame: &Frame<'_>, pos: Pos);
+}
 
 /// Bytes of the stream from `base` on.
 struct Stretch {
@@ -67,7 +67,7 @@ impl Stretch {
     }
 
     /// The frame at the cursor, if it chains to what is believed.
-    fn next(&self, cursor: &Cursor, known: &Manifest) -> Result<Frame<'_>, Fault> {
+    fn next(&self, cursor: &Mark, known: &Manifest) -> Result<Frame<'_>, Fault> {
         let frame = Frame::parse(self.at(cursor.pos), known.seed())?;
         let chains = frame.lsn == cursor.lsn + 1
             && frame.prev_sum == cursor.sum
@@ -76,7 +76,7 @@ impl Stretch {
     }
 
     /// Walks one commit, a lone record or a whole batch; `Err` has the cursor behind its believable beginning.
-    fn commit(&self, from: &Cursor, known: &Manifest) -> Result<Cursor, (Fault, Cursor)> {
+    fn commit(&self, from: &Mark, known: &Manifest) -> Result<Mark, (Fault, Mark)> {
         let mut cursor = *from;
         loop {
             let frame = self.next(&cursor, known).map_err(|fault| (fault, cursor))?;
@@ -87,26 +87,17 @@ impl Stretch {
         }
     }
 
-    /// Calls `apply` for each frame between two cursors that [`Stretch::commit`] has verified.
-    fn apply(&self, from: &Cursor, to: &Cursor, known: &Manifest, apply: &mut Apply<'_>) -> u64 {
+    /// Hands on each frame between two marks that [`Stretch::commit`] has verified.
+    fn apply(&self, from: &Mark, to: &Mark, known: &Manifest, replay: &mut dyn Replay) -> u64 {
         let mut cursor = *from;
         let mut count = 0;
         while cursor.pos < to.pos {
             let Ok(frame) = self.next(&cursor, known) else { break };
-            apply(&frame, cursor.pos);
+            replay.apply(&frame, cursor.pos);
             cursor.pass(&frame);
             count += 1;
         }
         count
-    }
-}
-
-impl Cursor {
-    fn pass(&mut self, frame: &Frame<'_>) {
-        self.pos += frame.bytes().len() as u64;
-        self.lsn = frame.lsn;
-        self.sum = frame.sum();
-        self.epoch = frame.epoch;
     }
 }
 
@@ -115,7 +106,8 @@ fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalEr
     let mut segments: BTreeMap<Pos, Arc<Segment>> = BTreeMap::new();
     for name in disk.list(SEGMENT_DIR)? {
         let name = format!("{SEGMENT_DIR}/{name}");
-        if name.ends_with(".tmp") {
+        // Half-made ones, and those that were given up: their removal may not have been durable.
+        if name.ends_with(".tmp") || SegmentHeader::start_in(&name).is_some_and(|start| start < known.log_start) {
             disk.remove(&name)?;
             continue;
         }
@@ -128,24 +120,23 @@ fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalEr
     Ok(segments.into_values().collect())
 }
 
-fn load(segment: &Segment, end: Option<Pos>) -> Result<Stretch, WalError> {
-    let header = segment.offset(segment.header.start);
-    let file_len = segment.file.len_named()?.max(header);
-    let len = end.map_or(file_len - header, |end| (end - segment.header.start).min(file_len - header));
-    let mut bytes = vec![0; len as usize];
-    let read = segment.file.read_full_at(&mut bytes, header)?;
+fn load(segment: &Segment, from: Pos, end: Option<Pos>) -> Result<Stretch, WalError> {
+    let at = segment.offset(from);
+    let there = segment.file.len_named()?.saturating_sub(at);
+    let mut bytes = vec![0; end.map_or(there, |end| (end - from).min(there)) as usize];
+    let read = segment.file.read_full_at(&mut bytes, at)?;
     bytes.truncate(read);
-    Ok(Stretch { bytes, base: segment.header.start })
+    Ok(Stretch { bytes, base: from })
 }
 
-/// Reads the whole log, calling `apply` for each record, and leaves a last segment that ends where the log ends.
+/// Reads the log from where a snapshot leaves off, handing on each record, and leaves a last segment that ends where the
+/// log ends.
 pub(super) fn recover(
     disk: &dyn Disk,
     known: &Manifest,
     ring: Option<&mut Ring>,
-    apply: &mut Apply<'_>,
+    replay: &mut dyn Replay,
 ) -> Result<Recovered, WalError> {
-    let mut cursor = Cursor { pos: LOG_START, lsn: 0, sum: 0, epoch: 0 };
     let mut catalog = catalog(disk, known)?;
     // With the first opening the store gets its first segment, before its manifest says so.
     if catalog.is_empty() && known.epoch == 0 {
@@ -163,27 +154,64 @@ pub(super) fn recover(
     let Some((last, sealed)) = catalog.split_last() else {
         return Err(Damage::new(&disk.path_of(SEGMENT_DIR), 0, 0, "every segment is missing").into());
     };
+    let mut cursor = replay.begin(&known.store_id, known.log_start)?;
+    let from = cursor;
+    reaches(disk, &catalog, known, &from)?;
     for (segment, next) in sealed.iter().zip(catalog.iter().skip(1)) {
+        if next.header.start <= from.pos {
+            // All of it is in the snapshot; it is kept for histories, which verify what they read.
+            follows(segment, next)?;
+            continue;
+        }
         begin(segment, &cursor)?;
-        let stretch = load(segment, Some(next.header.start))?;
+        let stretch = load(segment, cursor.pos, Some(next.header.start))?;
         while cursor.pos < next.header.start {
             let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(segment, &at, fault))?;
-            report.record_count += stretch.apply(&cursor, &end, known, apply);
+            report.record_count += stretch.apply(&cursor, &end, known, replay);
             cursor = end;
         }
     }
     begin(last, &cursor)?;
-    let stretch = load(last, None)?;
+    let stretch = load(last, cursor.pos, None)?;
     let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None };
-    tail.walk(&mut cursor, ring, &mut report, apply);
+    tail.walk(&mut cursor, ring, &mut report, replay);
     report.last_lsn = cursor.lsn;
-    let durable_lsn = tail.judge(&cursor, &mut report)?;
+    let durable_lsn = tail.judge(&from, &cursor, &mut report)?;
     tail.mend(&cursor, durable_lsn)?;
     Ok(Recovered { end: cursor, catalog, report })
 }
 
-fn begin(segment: &Segment, cursor: &Cursor) -> Result<(), WalError> {
+/// Refuses a log that no longer has what it must have: what was kept, and what a snapshot leaves off at.
+fn reaches(disk: &dyn Disk, catalog: &[Arc<Segment>], known: &Manifest, from: &Mark) -> Result<(), WalError> {
+    let first = catalog.first().map_or(LOG_START, |first| first.header.start);
+    if first > known.log_start.min(from.pos) {
+        let what = format!("the log begins at byte {first} of the stream, and was kept from {} on", known.log_start);
+        return Err(Damage::new(&disk.path_of(SEGMENT_DIR), 0, from.lsn, what).into());
+    }
+    let last = catalog.last().filter(|last| last.header.start <= from.pos);
+    if let Some(last) = last
+        && last.file.len_named()? < last.offset(from.pos)
+    {
+        let what = format!("the log is cut off before version {}, which a snapshot has", from.lsn);
+        return Err(Damage::new(&last.file.path(), last.file.len_named()?, from.lsn, what).into());
+    }
+    Ok(())
+}
+
+/// Refuses a segment that does not reach to the next one.
+fn follows(segment: &Segment, next: &Segment) -> Result<(), WalError> {
+    if segment.file.len_named()? < segment.offset(next.header.start) {
+        let what = "the log breaks off before the next segment";
+        return Err(Damage::new(&segment.file.path(), segment.file.len_named()?, segment.header.first_lsn, what).into());
+    }
+    Ok(())
+}
+
+fn begin(segment: &Segment, cursor: &Mark) -> Result<(), WalError> {
     let header = &segment.header;
+    if header.start < cursor.pos && header.first_lsn <= cursor.lsn {
+        return Ok(());
+    }
     if (header.start, header.first_lsn, header.prev_sum) != (cursor.pos, cursor.lsn + 1, cursor.sum) {
         let what = format!("the log breaks off before this segment (byte {} of the stream)", cursor.pos);
         return Err(Damage::new(&segment.file.path(), 0, cursor.lsn, what).into());
@@ -191,7 +219,7 @@ fn begin(segment: &Segment, cursor: &Cursor) -> Result<(), WalError> {
     Ok(())
 }
 
-fn damage(segment: &Segment, at: &Cursor, fault: Fault) -> WalError {
+fn damage(segment: &Segment, at: &Mark, fault: Fault) -> WalError {
     Damage::new(&segment.file.path(), segment.offset(at.pos), at.lsn, fault_text(fault)).into()
 }
 
@@ -211,17 +239,17 @@ struct Tail<'a> {
 impl Tail<'_> {
     fn walk(
         &mut self,
-        cursor: &mut Cursor,
+        cursor: &mut Mark,
         ring: Option<&mut Ring>,
         report: &mut RecoveryReport,
-        apply: &mut Apply<'_>,
+        replay: &mut dyn Replay,
     ) {
         let known = self.known;
         let mut ring = ring;
         loop {
             match self.stretch.commit(cursor, known) {
                 Ok(end) => {
-                    report.record_count += self.stretch.apply(cursor, &end, known, apply);
+                    report.record_count += self.stretch.apply(cursor, &end, known, replay);
                     *cursor = end;
                     continue;
                 }
@@ -233,7 +261,7 @@ impl Tail<'_> {
             let Some((stretch, _)) = &self.ring else { return };
             match stretch.commit(cursor, known) {
                 Ok(end) => {
-                    let count = stretch.apply(cursor, &end, known, apply);
+                    let count = stretch.apply(cursor, &end, known, replay);
                     report.record_count += count;
                     report.ring_record_count += count;
                     let bytes = stretch.at(cursor.pos)[..(end.pos - cursor.pos) as usize].to_vec();
@@ -254,7 +282,7 @@ impl Tail<'_> {
     }
 
     /// Decides whether the log may end at the cursor. Returns the last version that was certainly durable.
-    fn judge(&self, cursor: &Cursor, report: &mut RecoveryReport) -> Result<Lsn, WalError> {
+    fn judge(&self, from: &Mark, cursor: &Mark, report: &mut RecoveryReport) -> Result<Lsn, WalError> {
         let known = self.known;
         let (fault, torn_pos) = self.torn.unwrap_or((Fault::Empty, cursor.pos));
         let damaged = |what: String| -> Result<Lsn, WalError> {
@@ -262,7 +290,7 @@ impl Tail<'_> {
             Err(Damage::new(&self.segment.file.path(), offset, cursor.lsn, what).into())
         };
         let marks = self.ring.as_ref().map(|(_, marks)| *marks).filter(|m| m.epoch == u64::from(known.epoch));
-        let durable_lsn = known.end_lsn.max(marks.map_or(0, |m| m.synced_lsn));
+        let durable_lsn = known.end_lsn.max(from.lsn).max(marks.map_or(0, |m| m.synced_lsn));
         if cursor.lsn < durable_lsn {
             return damaged(format!("{}; versions up to {durable_lsn} were durable", fault_text(fault)));
         }
@@ -305,7 +333,7 @@ impl Tail<'_> {
     }
 
     /// Bytes of a commit that was begun at the cursor, in the segment or in the ring.
-    fn unfinished_bytes(&self, cursor: &Cursor, torn_pos: Pos) -> u64 {
+    fn unfinished_bytes(&self, cursor: &Mark, torn_pos: Pos) -> u64 {
         let rest = self.stretch.at(cursor.pos);
         let in_segment = rest.iter().rposition(|b| *b != 0).map_or(0, |last| last as u64 + 1);
         in_segment.max(torn_pos - cursor.pos)
@@ -315,7 +343,7 @@ impl Tail<'_> {
     ///
     /// What was not durable is written again even where the file shows it: an earlier opening's sync may have failed,
     /// and then the page cache has it, counts it as clean, and a sync alone would do nothing.
-    fn mend(&mut self, cursor: &Cursor, durable_lsn: Lsn) -> Result<(), WalError> {
+    fn mend(&mut self, cursor: &Mark, durable_lsn: Lsn) -> Result<(), WalError> {
         for (pos, bytes) in &self.patches {
             let at = (pos - self.stretch.base) as usize;
             let image = &mut self.stretch.bytes;
@@ -332,7 +360,7 @@ impl Tail<'_> {
     }
 
     /// The first position in the segment that may not be durable: each record says how far the log was when it came.
-    fn not_durable_from(&self, cursor: &Cursor, mut durable_lsn: Lsn) -> Pos {
+    fn not_durable_from(&self, cursor: &Mark, mut durable_lsn: Lsn) -> Pos {
         let mut pos = self.stretch.base;
         let mut open = VecDeque::new();
         while durable_lsn < cursor.lsn && pos < cursor.pos {

@@ -75,6 +75,14 @@ impl SegmentHeader {
     }
 }
 
+impl SegmentHeader {
+    /// The start that a file's name tells.
+    pub fn start_in(name: &str) -> Option<Pos> {
+        let digits = name.strip_prefix(SEGMENT_DIR)?.strip_prefix('/')?.split_once('-')?.0;
+        Pos::from_str_radix(digits, 16).ok()
+    }
+}
+
 /// An open segment.
 pub struct Segment {
     /// What it says of itself.
@@ -206,5 +214,6 @@ mod tests {
     fn names_sort_like_positions() {
         let later = SegmentHeader { start: 1 << 40, ..HEADER };
         assert!(HEADER.name() < later.name());
+        assert_eq!(SegmentHeader::start_in(&HEADER.name()), Some(HEADER.start));
     }
 }

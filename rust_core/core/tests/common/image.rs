@@ -35,7 +35,7 @@ impl Image {
 
     pub fn resize(&mut self, len: usize) {
         self.pages.resize(len.div_ceil(PAGE), None);
-        if len < self.len && len % PAGE != 0 && self.pages[len / PAGE].is_some() {
+        if len < self.len && !len.is_multiple_of(PAGE) && self.pages[len / PAGE].is_some() {
             self.page_mut(len / PAGE)[len % PAGE..].fill(0);
         }
         self.len = len;
@@ -167,8 +167,11 @@ impl Contents {
                 5 => rng.chance(share),
                 _ => {
                     let version = rng.below(self.between.len() + 2);
-                    let from =
-                        self.between.get(version).unwrap_or(if version % 2 == 0 { &self.now } else { &self.durable });
+                    let from = self.between.get(version).unwrap_or(if version.is_multiple_of(2) {
+                        &self.now
+                    } else {
+                        &self.durable
+                    });
                     Self::put(&mut after, from, sector * SECTOR, SECTOR);
                     continue;
                 }

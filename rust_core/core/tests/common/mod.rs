@@ -25,7 +25,7 @@ pub fn small(durability: Durability, mapped: bool) -> WalOptions {
 }
 
 pub fn env_on(disk: Arc<dyn Disk>) -> Env {
-    Env { disk, threads: false, ..Env::memory() }
+    Env { disk, threads: false, lasting: true, ..Env::memory() }
 }
 
 pub fn env(disk: &MemDisk) -> Env {

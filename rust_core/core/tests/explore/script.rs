@@ -107,6 +107,6 @@ pub fn script(seed: u64, run: u64) -> Option<(&'static [Step], WalOptions)> {
     let (_, steps) = SCRIPTS[turn % SCRIPTS.len()];
     let way = turn / SCRIPTS.len();
     let (ring_bytes, segment_bytes) = (4096, 4096);
-    let options = WalOptions { ring_bytes, segment_bytes, ..least(WORDS[way % 3], way / 3 % 2 == 0) };
-    (run % 2 == 0).then_some((steps, options))
+    let options = WalOptions { ring_bytes, segment_bytes, ..least(WORDS[way % 3], (way / 3).is_multiple_of(2)) };
+    run.is_multiple_of(2).then_some((steps, options))
 }

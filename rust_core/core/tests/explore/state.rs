@@ -83,7 +83,7 @@ pub fn check(left: Left<'_>, rng: &mut Rng, counts: &mut Counts) {
     let mut after = oracle.clone();
     let asked = oracle.last();
     after.reopened(&store, if power { floor.after_power_loss } else { floor.after_kill });
-    let (report, last) = (store.recovery(), after.last());
+    let (report, last) = (&store.recovery().log, after.last());
     assert!(report.lost_count <= asked.saturating_sub(last), "{} of {asked} lost, {last} there", report.lost_count);
     assert!(power || report.lost_count == 0, "a kill lost {} records", report.lost_count);
     assert_eq!(report.cut_reason.is_some(), report.lost_count + report.cut_bytes > 0, "{report:?}");

@@ -294,7 +294,8 @@ impl Store {
     /// What the opening found, as a dict.
     #[pyo3(name = "_recovery_dict")]
     fn recovery_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let found = self.shared.recovery();
+        let recovery = self.shared.recovery();
+        let found = &recovery.log;
         let dict = PyDict::new(py);
         dict.set_item("clean", found.clean)?;
         dict.set_item("record_count", found.record_count)?;
@@ -305,6 +306,9 @@ impl Store {
         dict.set_item("cut_reason", found.cut_reason)?;
         dict.set_item("lost_count", found.lost_count)?;
         dict.set_item("duration_ms", found.duration_ms)?;
+        dict.set_item("snapshot_version", recovery.snapshot_lsn)?;
+        dict.set_item("snapshot_row_count", recovery.snapshot_row_count)?;
+        dict.set_item("snapshot_damage", &recovery.snapshot_damage)?;
         Ok(dict)
     }
 

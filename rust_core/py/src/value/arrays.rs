@@ -103,7 +103,7 @@ pub(super) fn decode<'py>(
     if data.is_empty() {
         return numpy.empty.bind(py).call((shape, dtype), Some(&kwargs));
     }
-    let aligned = data.as_ptr().addr() % header.alignment() == 0;
+    let aligned = data.as_ptr().addr().is_multiple_of(header.alignment());
     let buffer = match owner {
         Some((owner, offset)) if aligned && data.len() >= BORROW_BYTES_MIN => owner.buffer(py, offset, data.len())?,
         _ => PyByteArray::new(py, data).into_any(),

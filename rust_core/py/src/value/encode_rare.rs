@@ -210,10 +210,10 @@ fn zone_of(zone: Option<&Bound<'_, PyTzInfo>>, owner: &Bound<'_, PyAny>) -> Outc
         let name = if args.len() > 1 { Some(args.get_item(1)?.extract::<String>()?) } else { None };
         return Ok((name, ZoneKind::Offset(micros)));
     }
-    if class.is(&library.zone_info) {
-        if let Some(key) = zone.getattr(intern!(py, "key"))?.extract::<Option<String>>()? {
-            return Ok((Some(key), ZoneKind::Key));
-        }
+    if class.is(&library.zone_info)
+        && let Some(key) = zone.getattr(intern!(py, "key"))?.extract::<Option<String>>()?
+    {
+        return Ok((Some(key), ZoneKind::Key));
     }
     let what = format!("a {} with tzinfo {}", type_name(owner), type_name(zone));
     Err(Failure::unsupported(what, "use datetime.timezone or a zoneinfo.ZoneInfo that has a key"))

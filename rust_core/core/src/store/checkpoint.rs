@@ -1,0 +1,209 @@
+//! The checkpoint: snapshots are brought up to the durable end of the log, and the log before them goes.
+
+use super::{Store, StoreError};
+use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
+use crate::env::{Disk, fork};
+use crate::record::{Lsn, Mark, Pos};
+use crate::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+/// Rows that go into a snapshot in one transaction.
+const ROWS_BYTES: usize = 16 << 20;
+/// A segment with less than this is not worth a new one.
+const SEAL_BYTES: u64 = 64 << 10;
+
+/// The two snapshots of a store.
+pub(super) struct Snapshots {
+    disk: Arc<dyn Disk>,
+    lasting: bool,
+    store_id: [u8; 16],
+    fork_generation: u32,
+    /// Held during a checkpoint: there is one at a time.
+    slots: Mutex<[Option<Arc<RedbSnapshot>>; 2]>,
+    /// The newest.
+    current: RwLock<Option<Arc<RedbSnapshot>>>,
+}
+
+impl Drop for Snapshots {
+    fn drop(&mut self) {
+        if self.fork_generation != fork::generation() {
+            // They are the parent's, whose threads may have held their locks.
+            let slots = std::mem::take(self.slots.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
+            let current = self.current.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            std::mem::forget((slots, current));
+        }
+    }
+}
+
+/// What a checkpoint did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Everything up to this version is in the snapshots.
+    pub lsn: Lsn,
+    /// Segments of the log that were removed.
+    pub segment_count: usize,
+}
+
+impl Snapshots {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        lasting: bool,
+        store_id: [u8; 16],
+        chosen: Option<(usize, Arc<RedbSnapshot>)>,
+    ) -> Self {
+        let mut slots = [None, None];
+        let current = chosen.as_ref().map(|(_, snapshot)| Arc::clone(snapshot));
+        if let Some((slot, snapshot)) = chosen {
+            slots[slot] = Some(snapshot);
+        }
+        Self {
+            disk,
+            lasting,
+            store_id,
+            fork_generation: fork::generation(),
+            slots: Mutex::new(slots),
+            current: RwLock::new(current),
+        }
+    }
+
+    /// The newest snapshot.
+    pub(super) fn current(&self) -> Option<Arc<RedbSnapshot>> {
+        self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn set_current(&self, snapshot: Option<Arc<RedbSnapshot>>) {
+        *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = snapshot;
+    }
+
+    fn held(&self) -> MutexGuard<'_, [Option<Arc<RedbSnapshot>>; 2]> {
+        self.slots.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Lets go of the files, after the checkpoint that is under way.
+    pub(super) fn close(&self) {
+        *self.held() = [None, None];
+        self.set_current(None);
+    }
+
+    /// Opens what is there; one that does not hold goes, and a new one is made.
+    fn ready(&self, slot: usize) -> Result<Arc<RedbSnapshot>, SnapshotError> {
+        let (disk, name) = (&*self.disk, SNAPSHOT_NAMES[slot]);
+        disk.create_dir(SNAPSHOT_DIR)?;
+        if disk.exists(name)? {
+            match RedbSnapshot::open(disk, name, self.store_id, false) {
+                Err(SnapshotError::Damaged { .. }) => {}
+                opened => return opened.map(Arc::new),
+            }
+        }
+        self.anew(slot)
+    }
+
+    /// Makes an empty one in place of whatever is there.
+    fn anew(&self, slot: usize) -> Result<Arc<RedbSnapshot>, SnapshotError> {
+        let (disk, name) = (&*self.disk, SNAPSHOT_NAMES[slot]);
+        if disk.exists(name)? {
+            disk.remove(name)?;
+        }
+        RedbSnapshot::create(disk, name, self.store_id).map(Arc::new)
+    }
+}
+
+impl Store {
+    /// Makes everything written so far durable, brings both snapshots up to it, and removes the log that is then not
+    /// needed any more, as far as the retention allows. One at a time; others wait.
+    ///
+    /// # Errors
+    /// The system's, or damage. What a snapshot had before it still has, and the log is kept back to it.
+    ///
+    /// # Cost
+    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice.
+    pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.check()?;
+        let mut slots = self.snapshots.held();
+        self.check()?;
+        let lsn = self.wal.seal(SEAL_BYTES)?;
+        let mut needed = self.wal.end();
+        if self.snapshots.lasting {
+            // The older one first: should it fail, the newer one is as good as before.
+            let age = |slot: &Option<Arc<RedbSnapshot>>| slot.as_ref().map_or(0, |s| s.mark().lsn + 1);
+            let order = if age(&slots[0]) <= age(&slots[1]) { [0, 1] } else { [1, 0] };
+            for slot in order {
+                let mark = self.bring_up(&mut slots[slot], slot, lsn)?;
+                self.snapshots.set_current(slots[slot].clone());
+                needed = needed.min(mark.pos);
+            }
+        }
+        let start = self.wal.start_for(needed, &self.keep)?;
+        Ok(Checkpoint { lsn, segment_count: self.wal.trim(start)? })
+    }
+
+    /// Brings one snapshot up to version `target`. After a failure it is opened anew the next time.
+    fn bring_up(&self, held: &mut Option<Arc<RedbSnapshot>>, slot: usize, target: Lsn) -> Result<Mark, StoreError> {
+        let mut snapshot = match held.take() {
+            Some(snapshot) => snapshot,
+            None => self.snapshots.ready(slot)?,
+        };
+        let mut mark = snapshot.mark();
+        if mark.pos < self.wal.log_start() {
+            // New or left behind. Of one that was left behind nothing may stay: what it has may have been removed since.
+            drop(snapshot);
+            snapshot = self.snapshots.anew(slot)?;
+            mark = self.copy_current(&*snapshot)?;
+        }
+        if mark.lsn < target {
+            mark = self.catch_up(&*snapshot, mark, target)?;
+        }
+        *held = Some(snapshot);
+        Ok(mark)
+    }
+
+    /// Fills a new snapshot from the other one, where the log alone is not enough.
+    fn copy_current(&self, to: &dyn Snapshot) -> Result<Mark, StoreError> {
+        let Some(from) = self.snapshots.current() else {
+            return Err(
+                SnapshotError::Damaged { file: to.path(), what: "there is no other to fill it from".into() }.into()
+            );
+        };
+        let (mut rows, mut bytes, log_start) = (Rows::new(), 0, self.wal.log_start());
+        let mut filled = Ok(());
+        from.for_each(self.wal.seed(), &mut |row| {
+            let place = Row::place_of(&row.frame);
+            bytes += place.len() + row.frame.bytes().len();
+            rows.insert(place, Row::encode(row.pos, row.frame.bytes()));
+            if bytes >= ROWS_BYTES && filled.is_ok() {
+                // It goes on counting as empty until all of it is there.
+                filled = to.apply(&std::mem::take(&mut rows), to.mark(), log_start);
+                bytes = 0;
+            }
+        })?;
+        filled?;
+        let mark = from.mark();
+        to.apply(&rows, mark, log_start)?;
+        Ok(mark)
+    }
+
+    /// Applies the log from `mark` to `target`, in parts that each end with a commit.
+    fn catch_up(&self, snapshot: &dyn Snapshot, mut mark: Mark, target: Lsn) -> Result<Mark, StoreError> {
+        let mut scan = self.wal.scan_from(&mark);
+        let log_start: Pos = self.wal.log_start();
+        let (mut rows, mut bytes) = (Rows::new(), 0);
+        while mark.lsn < target {
+            let ended = scan.next(|frame, pos| {
+                let (place, row) = (Row::place_of(frame), Row::encode(pos, frame.bytes()));
+                bytes += place.len() + row.len();
+                rows.insert(place, row);
+                mark.pass(frame);
+                frame.ends_commit()
+            })?;
+            match ended {
+                Some(true) if bytes >= ROWS_BYTES || mark.lsn >= target => {
+                    snapshot.apply(&std::mem::take(&mut rows), mark, log_start)?;
+                    bytes = 0;
+                    self.check()?;
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(snapshot.mark())
+    }
+}

@@ -1,0 +1,131 @@
+//! Filling the index at an opening: from the newest snapshot that holds, then from the log behind it.
+
+use super::Recovery;
+use super::checkpoint::Snapshots;
+use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
+use crate::env::{Disk, Env};
+use crate::index::{Index, Meta};
+use crate::record::{Frame, Kind, Mark, Pos};
+use crate::sync::{Arc, WriteToken};
+use crate::wal::{Damage, RecoveryReport, Replay, WalError};
+
+/// Fills an index.
+pub(super) struct Loader {
+    disk: Arc<dyn Disk>,
+    lasting: bool,
+    hash_seed: u64,
+    index: Index,
+    token: WriteToken,
+    recovery: Recovery,
+    chosen: Option<(usize, Arc<RedbSnapshot>)>,
+    store_id: [u8; 16],
+}
+
+impl Loader {
+    pub(super) fn new(env: &Env, hash_seed: u64) -> Self {
+        Self {
+            disk: Arc::clone(&env.disk),
+            lasting: env.lasting,
+            hash_seed,
+            index: Index::new(hash_seed),
+            token: WriteToken::new(),
+            recovery: Recovery::default(),
+            chosen: None,
+            store_id: [0; 16],
+        }
+    }
+
+    /// The index, what the next checkpoint goes on from, and the report.
+    pub(super) fn done(self, log: RecoveryReport) -> (Index, Snapshots, Recovery) {
+        let snapshots = Snapshots::new(self.disk, self.lasting, self.store_id, self.chosen);
+        (self.index, snapshots, Recovery { log, ..self.recovery })
+    }
+
+    /// The snapshots that are there, newest first.
+    fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(Mark, usize)>, WalError> {
+        let mut found = Vec::new();
+        for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
+            let temporary = format!("{name}.tmp");
+            if self.disk.exists(&temporary)? {
+                self.disk.remove(&temporary)?;
+            }
+            if self.disk.exists(name)? {
+                let looked = RedbSnapshot::peek(&*self.disk, name, store_id);
+                found.extend(self.noted(looked)?.map(|mark| (mark, slot)));
+            }
+        }
+        found.sort_by_key(|(mark, slot)| (std::cmp::Reverse(mark.lsn), *slot));
+        Ok(found)
+    }
+
+    /// Damage is noted and passed over: that is what the other one is for.
+    fn noted<T>(&mut self, result: Result<T, SnapshotError>) -> Result<Option<T>, WalError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(SnapshotError::Io(e)) => Err(e.into()),
+            Err(damage) => {
+                self.recovery.snapshot_damage.push(damage.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn fill(&mut self, slot: usize, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
+        self.index = Index::new(self.hash_seed);
+        let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
+        let (index, token) = (&self.index, &mut self.token);
+        let mut count = 0;
+        snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
+            take(index, token, &row.frame, row.pos);
+            count += 1;
+        })?;
+        let mark = snapshot.mark();
+        (self.recovery.snapshot_lsn, self.recovery.snapshot_row_count) = (mark.lsn, count);
+        self.chosen = Some((slot, Arc::new(snapshot)));
+        Ok(mark)
+    }
+}
+
+impl Replay for Loader {
+    fn begin(&mut self, store_id: &[u8; 16], log_start: Pos) -> Result<Mark, WalError> {
+        self.store_id = *store_id;
+        for (mark, slot) in self.candidates(*store_id)? {
+            let filled = self.fill(slot, *store_id);
+            if self.noted(filled)?.is_some() {
+                return Ok(mark);
+            }
+        }
+        self.index = Index::new(self.hash_seed);
+        if log_start == Mark::START.pos {
+            return Ok(Mark::START);
+        }
+        let what = match &self.recovery.snapshot_damage[..] {
+            [] => "the snapshots are missing, and the log before them is gone".to_owned(),
+            damage => format!("no snapshot holds, and the log before them is gone: {}", damage.join("; ")),
+        };
+        Err(Damage::new(&self.disk.path_of(SNAPSHOT_DIR), 0, 0, what).into())
+    }
+
+    fn apply(&mut self, frame: &Frame<'_>, pos: Pos) {
+        take(&self.index, &mut self.token, frame, pos);
+    }
+}
+
+/// Applies a committed record to the index.
+fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
+    let map = index.scope(frame.scope());
+    if frame.kind == Kind::Clear {
+        map.apply_clear(token, frame.lsn, pos);
+        if map.is_worth_freeing() {
+            map.hidden_keys().iter().for_each(|key| map.free_hidden(token, key));
+        }
+        return;
+    }
+    let meta = Meta::new(frame.lsn, pos, frame.time_us, frame.key().len(), frame.kind, frame.class);
+    if frame.lsn <= map.cleared().0 {
+        // In a snapshot the clear comes first, and what it removed is still there for the sake of histories.
+        map.put_hidden(token, meta, frame.key());
+    } else {
+        map.locate(frame.key()).apply(token, meta, frame.value_and_key());
+    }
+}
