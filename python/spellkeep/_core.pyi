@@ -232,6 +232,8 @@ class Store:
         ring_bytes: int,
         segment_bytes: int,
         mapped_ring: bool | None,
+        keep_log_bytes: int | None,
+        keep_log_days: float,
     ) -> Self: ...
     def set(
         self,
@@ -313,6 +315,15 @@ class Store:
     @property
     def durability(self) -> Literal["process", "interval", "sync"]:
         """The durability word in force."""
+    def checkpoint(self) -> int:
+        """Let the snapshots take over what the log holds, now and not when enough has come; return their version.
+
+        Afterwards everything written so far is durable, both snapshots have it, and the log before it is gone, as far
+        as ``keep_log_bytes`` and ``keep_log_days`` allow. Reads and writes go on meanwhile.
+
+        Raises: StorageFailed (storage.full, storage.io); Corrupted; Poisoned; Closed, Forked. Nothing is lost then.
+        Cost: reads the log since the last checkpoint twice and writes each changed entry twice.
+        """
     def _recovery_dict(self) -> dict[str, Any]: ...
     def _stats_dict(self) -> dict[str, Any]: ...
     def close(self) -> None:

@@ -42,15 +42,24 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Figures of an open store. Bytes are of the log: ``log_bytes`` ever written, ``ring_used_bytes`` not yet freed."""
+    """Figures of an open store.
+
+    Bytes are of the log: ``log_bytes`` ever written, ``kept_log_bytes`` of these still there, ``ring_used_bytes`` not
+    yet freed. ``checkpoint_failure`` says why the last checkpoint in the background did not work, and is None since one
+    has.
+    """
 
     key_count: int
     scope_count: int
     last_version: int
     durable_version: int
     log_bytes: int
+    kept_log_bytes: int
     segment_count: int
     ring_bytes: int
     ring_used_bytes: int
     sync_count: int
     repair_count: int
+    checkpoint_count: int
+    checkpoint_version: int
+    checkpoint_failure: str | None

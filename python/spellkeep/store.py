@@ -58,6 +58,8 @@ class StateManager(_core.Store):
         ring_bytes: int = 4 << 20,
         segment_bytes: int = 64 << 20,
         mapped_ring: bool | None = None,
+        keep_log_bytes: int | None = 16 << 20,
+        keep_log_days: float = 0,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -69,6 +71,8 @@ class StateManager(_core.Store):
             ring_bytes=ring_bytes,
             segment_bytes=segment_bytes,
             mapped_ring=mapped_ring,
+            keep_log_bytes=keep_log_bytes,
+            keep_log_days=keep_log_days,
         )
         self._path = os.fspath(path)
         _open_stores.add(self)
@@ -243,6 +247,10 @@ class StateManager(_core.Store):
         await _durable(self, self.last_version)
         return self.durable_version
 
+    async def acheckpoint(self) -> int:
+        """As ``checkpoint``, in a thread."""
+        return await _in_thread(self.checkpoint)
+
     async def astats(self) -> Stats:
         """As ``stats``."""
         return self.stats()
@@ -280,6 +288,8 @@ def open(
     ring_bytes: int = 4 << 20,
     segment_bytes: int = 64 << 20,
     mapped_ring: bool | None = None,
+    keep_log_bytes: int | None = 16 << 20,
+    keep_log_days: float = 0,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -299,6 +309,8 @@ def open(
         segment_bytes: a segment of the log is sealed once it is this long.
         mapped_ring: whether to acknowledge from a mapped file. None asks the file system: where mappings cannot be
             trusted (network and copy-on-write file systems) each write is one ``pwrite``.
+        keep_log_bytes: how much of the log is kept for histories once checkpoints have it; None keeps all.
+        keep_log_days: and everything younger than this, however much it is.
     Raises:
         StoreLocked (store.locked): somebody else has the directory.
         Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
@@ -314,4 +326,6 @@ def open(
         ring_bytes=ring_bytes,
         segment_bytes=segment_bytes,
         mapped_ring=mapped_ring,
+        keep_log_bytes=keep_log_bytes,
+        keep_log_days=keep_log_days,
     )

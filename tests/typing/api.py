@@ -139,6 +139,7 @@ def uses_a_store(state: StateManager) -> None:
     assert_type(state.history(SCOUT, "k", limit=3), list[Change])
     assert_type(list(state.changes(since=3)), list[Change])
     assert_type(state.flush(), int)
+    assert_type(state.checkpoint(), int)
     assert_type(state.batch(), Batch)
     assert_type(state.abatch(), Batch)
     state.close()
@@ -254,6 +255,7 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     assert_type(await state.ahistory(SCOUT, "k", limit=2), list[Change])
     assert_type(state.achanges(since=2), AsyncIterator[Change])
     assert_type(await state.aflush(), int)
+    assert_type(await state.acheckpoint(), int)
     assert_type(await state.astats(), Stats)
     async with state.abatch() as batch:
         assert_type(batch, Batch)

@@ -17,6 +17,9 @@ pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.
 pub const BATCH_BYTES_MAX: usize = 1 << 30;
 
+/// Longest time that a log may be asked to be kept, in days.
+pub const KEEP_DAYS_MAX: f64 = 36_525.0;
+
 /// What one value may be. Checked during the single walk; nothing is written when one is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueLimits {

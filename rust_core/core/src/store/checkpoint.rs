@@ -1,10 +1,11 @@
 //! The checkpoint: snapshots are brought up to the durable end of the log, and the log before them goes.
 
-use super::{Store, StoreError};
+use super::{StoreError, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
 use crate::env::{Disk, fork};
 use crate::record::{Lsn, Mark, Pos};
-use crate::sync::{Arc, Mutex, MutexGuard, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
+use crate::wal::{Retention, Wal, WalError};
 
 /// Rows that go into a snapshot in one transaction.
 const ROWS_BYTES: usize = 16 << 20;
@@ -107,16 +108,64 @@ impl Snapshots {
     }
 }
 
-impl Store {
-    /// Makes everything written so far durable, brings both snapshots up to it, and removes the log that is then not
-    /// needed any more, as far as the retention allows. One at a time; others wait.
-    ///
-    /// # Errors
-    /// The system's, or damage. What a snapshot had before it still has, and the log is kept back to it.
-    ///
-    /// # Cost
-    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice.
-    pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+/// Makes checkpoints of one store.
+pub(super) struct Checkpointer {
+    wal: Arc<Wal>,
+    keep: Retention,
+    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
+    log_bytes: u64,
+    pub(super) snapshots: Snapshots,
+    /// Set once and for all by `close`: what is under way ends after its next transaction.
+    closing: AtomicBool,
+    count: AtomicU64,
+    lsn: AtomicU64,
+}
+
+impl Checkpointer {
+    pub(super) fn new(wal: &Arc<Wal>, options: &StoreOptions, snapshots: Snapshots) -> Self {
+        let lsn = snapshots.current().map_or(0, |snapshot| snapshot.mark().lsn);
+        Self {
+            wal: Arc::clone(wal),
+            keep: options.keep,
+            log_bytes: options.checkpoint_log_bytes,
+            snapshots,
+            closing: AtomicBool::new(false),
+            count: AtomicU64::new(0),
+            lsn: AtomicU64::new(lsn),
+        }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.wal.is_forked() {
+            return Err(WalError::Forked.into());
+        }
+        if self.closing.load(Ordering::Acquire) { Err(WalError::Closed.into()) } else { Ok(()) }
+    }
+
+    /// Where in the log the next one is due.
+    pub(super) fn due(&self) -> Pos {
+        let (mark, len) = self.snapshots.current().map_or((Mark::START, 0), |snapshot| {
+            // Of a file that does not say how long it is the next checkpoint will say what is wrong.
+            (snapshot.mark(), snapshot.len_bytes().unwrap_or(0))
+        });
+        let from =
+            if self.snapshots.lasting { mark.pos } else { self.wal.log_start() + self.keep.log_bytes.unwrap_or(0) };
+        from.saturating_add(self.log_bytes.max(len / 2))
+    }
+
+    /// Ends what is under way, waits for it and lets go of the files.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.snapshots.close();
+    }
+
+    /// How many were made since opening, and the version of the last one, of an earlier opening too.
+    pub(super) fn figures(&self) -> (u64, Lsn) {
+        (self.count.load(Ordering::Relaxed), self.lsn.load(Ordering::Relaxed))
+    }
+
+    /// See [`Store::checkpoint`].
+    pub(super) fn run(&self) -> Result<Checkpoint, StoreError> {
         self.check()?;
         let mut slots = self.snapshots.held();
         self.check()?;
@@ -133,7 +182,10 @@ impl Store {
             }
         }
         let start = self.wal.start_for(needed, &self.keep)?;
-        Ok(Checkpoint { lsn, segment_count: self.wal.trim(start)? })
+        let segment_count = self.wal.trim(start)?;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.lsn.store(lsn, Ordering::Relaxed);
+        Ok(Checkpoint { lsn, segment_count })
     }
 
     /// Brings one snapshot up to version `target`. After a failure it is opened anew the next time.

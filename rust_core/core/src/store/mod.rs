@@ -4,10 +4,11 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod history;
+mod keeper;
 mod load;
 
 use crate::checkpoint::SnapshotError;
-use crate::env::Env;
+use crate::env::{Env, IoError};
 use crate::error::Coded;
 use crate::index::{Entry, Index, ScopeMap};
 use crate::record::Lsn;
@@ -73,12 +74,20 @@ impl From<SnapshotError> for StoreError {
 }
 
 /// How a store is set up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
     /// The log.
     pub wal: WalOptions,
     /// How much of the log is kept for histories.
     pub keep: Retention,
+    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
+    pub checkpoint_log_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { wal: WalOptions::default(), keep: Retention::default(), checkpoint_log_bytes: 16 << 20 }
+    }
 }
 
 impl From<WalOptions> for StoreOptions {
@@ -93,8 +102,7 @@ pub struct Store {
     index: Index,
     closed: AtomicBool,
     recovery: Recovery,
-    keep: Retention,
-    snapshots: checkpoint::Snapshots,
+    keeper: Arc<keeper::Keeper>,
 }
 
 /// What an opening found.
@@ -121,7 +129,10 @@ impl Store {
         let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random));
         let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
         let (index, snapshots, recovery) = loader.done(log);
-        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keep: options.keep, snapshots })
+        let checkpointer = checkpoint::Checkpointer::new(&wal, &options, snapshots);
+        let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
+        let keeper = keeper::Keeper::start(&wal, checkpointer).map_err(|e| WalError::from(refused(e)))?;
+        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper })
     }
 
     /// What the opening found.
@@ -177,6 +188,26 @@ impl Store {
         (self.wal.stats(), scopes.iter().map(|map| map.live_count()).sum(), scopes.len())
     }
 
+    /// Makes everything written so far durable, brings both snapshots up to it, and removes the log that is then not
+    /// needed any more, as far as the retention allows. One at a time; others wait.
+    ///
+    /// # Errors
+    /// The system's, or damage. What a snapshot had before it still has, and the log is kept back to it.
+    ///
+    /// # Cost
+    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice.
+    pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.check()?;
+        self.keeper.checkpointer.run()
+    }
+
+    /// How many checkpoints were made since opening, the version of the last one, and why the last attempt in the
+    /// background failed.
+    pub fn checkpoints(&self) -> (u64, Lsn, Option<String>) {
+        let (count, lsn) = self.keeper.checkpointer.figures();
+        (count, lsn, self.keeper.failure())
+    }
+
     /// Waits until a refused commit of `bytes` may be tried again.
     ///
     /// # Errors
@@ -190,10 +221,12 @@ impl Store {
     /// # Errors
     /// Something could not be made durable.
     pub fn close(&self) -> Result<(), StoreError> {
+        let mut thread_was_well = true;
         if !self.wal.is_forked() {
             self.closed.store(true, Ordering::Release);
-            self.snapshots.close();
+            thread_was_well = self.keeper.stop();
         }
-        Ok(self.wal.close()?)
+        self.wal.close()?;
+        if thread_was_well { Ok(()) } else { Err(WalError::Poisoned("the checkpoint thread panicked".into()).into()) }
     }
 }

@@ -126,6 +126,7 @@ impl Gate<'_> {
         } else {
             wal.publish_synced(&mut drain, after);
         }
+        wal.note_growth(after.pos);
         Ok(())
     }
 }

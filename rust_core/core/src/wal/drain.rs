@@ -82,6 +82,7 @@ impl Wal {
             self.rotate(drain);
         }
         self.reserve(drain, head.pos + self.ring_capacity);
+        self.note_growth(head.pos);
         Ok(())
     }
 

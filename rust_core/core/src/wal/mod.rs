@@ -19,6 +19,7 @@ mod segment;
 
 use std::fmt;
 
+use crate::env::thread::Alarm;
 use crate::env::wake::Waker;
 use crate::env::{Env, fork};
 use crate::record::{Lsn, Pos};
@@ -95,6 +96,9 @@ pub struct Wal {
     poison: OnceLock<Arc<str>>,
     wakers: Mutex<Vec<Waker>>,
     background: background::Slot,
+    /// Rung once the stream has reached `ring_at`.
+    growth_alarm: OnceLock<Alarm>,
+    ring_at: AtomicU64,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
@@ -107,6 +111,8 @@ pub struct WalStats {
     pub synced_lsn: Lsn,
     /// Stream bytes ever written.
     pub stream_bytes: u64,
+    /// Of these, the ones that segments still hold.
+    pub kept_bytes: u64,
     /// Segment files.
     pub segment_count: usize,
     /// Bytes in the ring that are not freed yet.
@@ -176,11 +182,16 @@ impl Wal {
             let state = held(&self.append);
             (state.writer.head(), state.writer.used(), state.last_lsn())
         };
+        let (segment_count, start) = {
+            let segments = self.segments();
+            (segments.len(), segments.first().map_or(head, |first| first.header.start))
+        };
         WalStats {
             last_lsn,
             synced_lsn,
             stream_bytes: head - crate::record::LOG_START,
-            segment_count: self.segments().len(),
+            kept_bytes: head.saturating_sub(start),
+            segment_count,
             ring_used_bytes,
             ring_bytes: self.ring_capacity,
             sync_count: self.sync_count.load(Ordering::Relaxed),
@@ -200,6 +211,30 @@ impl Wal {
     /// Adds a descriptor to be made readable after each sync and when the log is poisoned.
     pub fn add_waker(&self, waker: Waker) {
         held(&self.wakers).push(waker);
+    }
+
+    /// Whom to ring when the log has grown. Set once.
+    pub fn set_growth_alarm(&self, alarm: Alarm) {
+        self.growth_alarm.get_or_init(|| alarm);
+    }
+
+    /// Rings the growth alarm once a drain finds the stream at `pos` or beyond.
+    pub fn ring_at(&self, pos: Pos) {
+        self.ring_at.store(pos, Ordering::SeqCst);
+    }
+
+    /// Rings it now.
+    pub fn ring_growth_alarm(&self) {
+        if let Some(alarm) = self.growth_alarm.get() {
+            alarm.ring();
+        }
+    }
+
+    fn note_growth(&self, pos: Pos) {
+        if pos >= self.ring_at.load(Ordering::SeqCst) {
+            self.ring_at.store(Pos::MAX, Ordering::SeqCst);
+            self.ring_growth_alarm();
+        }
     }
 
     fn wake_loops(&self) {

@@ -214,6 +214,8 @@ impl Wal {
             poison: OnceLock::new(),
             wakers: Mutex::default(),
             background: background::Slot::default(),
+            growth_alarm: OnceLock::new(),
+            ring_at: AtomicU64::new(u64::MAX),
             lock: Mutex::new(Some(lock)),
             env,
         });

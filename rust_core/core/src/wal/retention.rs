@@ -1,6 +1,7 @@
 //! Retention: how much of the log is kept beyond what a recovery needs, and how the rest goes.
 
 use super::{Wal, WalError, held};
+use crate::limits::KEEP_DAYS_MAX;
 use crate::record::{Frame, Lsn, Pos};
 use crate::sync::{Arc, Ordering};
 
@@ -16,6 +17,19 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self { log_bytes: Some(16 << 20), age_us: 0 }
+    }
+}
+
+impl Retention {
+    /// Keeps at least so many bytes (None: all), and what is younger than so many days.
+    ///
+    /// # Errors
+    /// [`WalError::BadOption`] when a number is negative, not finite or beyond what can be told.
+    pub fn new(log_bytes: Option<u64>, days: f64) -> Result<Self, WalError> {
+        if !(0.0..=KEEP_DAYS_MAX).contains(&days) {
+            return Err(WalError::BadOption(format!("keep_log_days must be from 0 to {KEEP_DAYS_MAX}")));
+        }
+        Ok(Self { log_bytes, age_us: (days * 86_400e6) as u64 })
     }
 }
 

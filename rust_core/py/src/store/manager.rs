@@ -12,7 +12,7 @@ use spellkeep_core::index::ScopeMap;
 use spellkeep_core::record::StateClass;
 use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
-use spellkeep_core::wal::{Durability, WalError, WalOptions};
+use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
 use super::changes::{Changes, Row, row};
 use super::failure::to_py;
@@ -43,7 +43,9 @@ impl Store {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring))]
+    #[pyo3(signature = (
+        path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -54,6 +56,8 @@ impl Store {
         ring_bytes: i128,
         segment_bytes: i128,
         mapped_ring: Option<bool>,
+        keep_log_bytes: Option<i128>,
+        keep_log_days: f64,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -70,6 +74,8 @@ impl Store {
         };
         // Before the directory is made.
         options.check().map_err(|e| to_py(py, e.into()))?;
+        let keep = Retention::new(keep_log_bytes.map(number), keep_log_days).map_err(|e| to_py(py, e.into()))?;
+        let options = store::StoreOptions { keep, ..options.into() };
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {
@@ -228,6 +234,11 @@ impl Store {
         py.detach(|| self.shared.wal().flush()).map_err(|e| to_py(py, e.into()))
     }
 
+    /// Let snapshots take over what the log holds; return the version that they have.
+    fn checkpoint(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.shared.checkpoint()).map(|done| done.lsn).map_err(|e| to_py(py, e))
+    }
+
     /// Ask the background thread for a sync now, without waiting.
     #[pyo3(name = "_request_sync")]
     fn request_sync(&self, py: Python<'_>) -> PyResult<()> {
@@ -323,11 +334,16 @@ impl Store {
         dict.set_item("last_version", wal.last_lsn)?;
         dict.set_item("durable_version", wal.synced_lsn)?;
         dict.set_item("log_bytes", wal.stream_bytes)?;
+        dict.set_item("kept_log_bytes", wal.kept_bytes)?;
         dict.set_item("segment_count", wal.segment_count)?;
         dict.set_item("ring_bytes", wal.ring_bytes)?;
         dict.set_item("ring_used_bytes", wal.ring_used_bytes)?;
         dict.set_item("sync_count", wal.sync_count)?;
         dict.set_item("repair_count", wal.repair_count)?;
+        let (count, version, failure) = self.shared.checkpoints();
+        dict.set_item("checkpoint_count", count)?;
+        dict.set_item("checkpoint_version", version)?;
+        dict.set_item("checkpoint_failure", failure)?;
         Ok(dict)
     }
 
