@@ -13,6 +13,8 @@ DEV := $(VENV)/.dev
 BUILT := $(VENV)/.built
 RUST_SOURCES := $(shell find rust_core/core rust_core/py -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 KILLS := 1000
+CUTS := 300
+FS := ext4,xfs
 EXPLORE_S := 60
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
@@ -53,6 +55,10 @@ test-python: $(BUILT) $(DEV) ## ruff, mypy, stubtest and pytest (tidy included)
 .PHONY: crash
 crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED=, THREADS=)
 	PYTHONPATH=tests $(PY) -m crash --kills $(KILLS) --threads $(THREADS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: powercut
+powercut: $(BUILT) ## lose the page cache of real file systems 300 times each (CUTS=, SEED=, FS=; as root)
+	PYTHONPATH=tests $(PY) -m powercut --cuts $(CUTS) --fs $(FS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mutants
 mutants: $(BUILT) $(DEV) ## break the code on purpose; each defect must turn its test red (ONLY=, SEED=)
