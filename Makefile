@@ -15,6 +15,7 @@ RUST_SOURCES := $(shell find rust_core/core rust_core/py -name '*.rs' -o -name C
 KILLS := 1000
 CUTS := 300
 FS := ext4,xfs
+OPS := 10000000
 EXPLORE_S := 60
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
@@ -59,6 +60,10 @@ crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED
 .PHONY: powercut
 powercut: $(BUILT) ## lose the page cache of real file systems 300 times each (CUTS=, SEED=, FS=; as root)
 	PYTHONPATH=tests $(PY) -m powercut --cuts $(CUTS) --fs $(FS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: soak
+soak: $(BUILT) ## ten million operations; memory, descriptors and threads must not grow (OPS=, SEED=, JSON=1)
+	PYTHONPATH=tests $(PY) -m soak --ops $(OPS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json)
 
 .PHONY: mutants
 mutants: $(BUILT) $(DEV) ## break the code on purpose; each defect must turn its test red (ONLY=, SEED=)
