@@ -14,15 +14,19 @@ from spellkeep.errors import Conflict, KeyMissing
 SCOPE = StateScope.workflow("linear")
 KEYS = ("a", "b", "c")
 THREADS = 8
+_LARGE_BYTES = 40_000
 
 Write: TypeAlias = tuple[str, str | None, int | None]
 """As in `Call`."""
 
 
 class _Thread(threading.Thread):
-    def __init__(self, state: StateManager, number: int, seed: str, count: int, barrier: threading.Barrier) -> None:
+    def __init__(
+        self, state: StateManager, number: int, seed: str, count: int, large_every: int, barrier: threading.Barrier
+    ) -> None:
         super().__init__(daemon=True)
         self.state, self.number, self.count, self.barrier = state, number, count, barrier
+        self.large_every = large_every
         self.rng = random.Random(f"{seed}/{number}")
         self.calls: list[Call] = []
         self.known: dict[str, int] = dict.fromkeys(KEYS, 0)
@@ -89,32 +93,29 @@ class _Thread(threading.Thread):
                     if mark is None:
                         batch.delete(SCOPE, key, if_version=expected)
                     else:
-                        batch.set(SCOPE, key, value_of(mark), if_version=expected)
+                        batch.set(SCOPE, key, self._value(mark), if_version=expected)
             assert batch.versions is not None
             return batch.versions
         ((key, mark, expected),) = writes
         if mark is None:
             return [self.state.delete(SCOPE, key, if_version=expected)]
-        return [self.state.set(SCOPE, key, value_of(mark), if_version=expected)]
+        return [self.state.set(SCOPE, key, self._value(mark), if_version=expected)]
+
+    def _value(self, mark: str) -> dict[str, Any]:
+        return {"mark": mark, "fill": "x" * (_LARGE_BYTES if self.rng.random() * self.large_every < 1 else 20)}
 
     def _note(self, kind: Any, writes: Any, begun_ns: int, answer: Any) -> None:
         self.calls.append(Call(self.number, kind, writes, begun_ns, time.perf_counter_ns(), answer))
 
 
-# Now and then one that does not fit into a small ring, so that it takes the other way to the log.
-_LARGE_EVERY, _LARGE_BYTES = 61, 40_000
+def record(state: StateManager, seed: str, count: int, *, large_every: int = 50) -> list[Call]:
+    """So many calls by each of `THREADS` threads at once, on keys without a value. Raises: what a call raised.
 
-
-def value_of(mark: str) -> dict[str, Any]:
-    """The value that is stored: unlike every other's."""
-    large = sum(mark.encode()) % _LARGE_EVERY == 0
-    return {"mark": mark, "fill": "x" * (_LARGE_BYTES if large else 20)}
-
-
-def record(state: StateManager, seed: str, count: int) -> list[Call]:
-    """So many calls by each of `THREADS` threads at once, on keys without a value. Raises: what a call raised."""
+    Args:
+        large_every: one value of so many does not fit into a small ring, so that it takes the other way to the log.
+    """
     barrier = threading.Barrier(THREADS)
-    threads = [_Thread(state, number, seed, count, barrier) for number in range(THREADS)]
+    threads = [_Thread(state, number, seed, count, large_every, barrier) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

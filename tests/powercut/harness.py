@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ INTERVAL_MS = 20
 GRACE_MS = 100.0
 # A young store every so many cuts: openings read the whole log.
 _CUTS_PER_STORE = 10
-_EARLY, _KILLED_FIRST, _CUT_AGAIN, _UNMAPPED = 0.1, 0.15, 0.25, 0.15
+_EARLY, _EARLY_FOUNDING, _KILLED_FIRST, _CUT_AGAIN, _UNMAPPED = 0.1, 0.5, 0.15, 0.25, 0.15
 
 
 @dataclass
@@ -53,14 +52,15 @@ class Run:
         store, model = Path(), Model()
         for life in range(count):
             if life % _CUTS_PER_STORE == 0:
-                shutil.rmtree(store, ignore_errors=True) if store.name else None
+                if life:
+                    self.volume.remove(store)
                 store, model = self.volume.root / f"{self.word}-{life}", Model()
             if not self._life(store, model, life, rng):
                 store, model = self.volume.root / f"{self.word}-{life}-rebuilt", Model()
             if self.findings:
                 break
-        if not self.findings and store.name:
-            shutil.rmtree(store)
+        if not self.findings and count:
+            self.volume.remove(store)
 
     @property
     def _allowed_ms(self) -> float | None:
@@ -70,7 +70,8 @@ class Run:
         """One cut and the check after it. False when the volume had to be made anew."""
         told = Told()
         mapped = False if rng.random() < _UNMAPPED else None
-        way = Way(cut=True, early=rng.random() < _EARLY, mapped=mapped)
+        founding = life % _CUTS_PER_STORE == 0
+        way = Way(cut=True, early=rng.random() < (_EARLY_FOUNDING if founding else _EARLY), mapped=mapped)
         if not way.early and rng.random() < _KILLED_FIRST:
             killed = Way(cut=False, early=False, mapped=mapped)
             self._write(store, told, f"{life}-killed", rng, killed, first_thread=0, threads=self.threads)

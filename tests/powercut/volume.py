@@ -123,6 +123,16 @@ class Volume:
         self.unmount()
         self.mount()
 
+    def remove(self, folder: Path) -> None:
+        """Afterwards the folder is gone for good. (Removed and not synced, it would be back after the next cut.)"""
+        if folder.exists():
+            shutil.rmtree(folder)
+        root = os.open(self.root, os.O_RDONLY)
+        failed = _libc.syncfs(root)
+        os.close(root)
+        if failed:
+            raise Unusable(f"syncfs of {self.root}: {os.strerror(ctypes.get_errno())}")
+
     def stir(self, folder: Path, rng: random.Random) -> None:
         """Have the kernel write back some pages and not others, as it does when memory is short or time has passed."""
         for path in sorted(folder.rglob("*")):
