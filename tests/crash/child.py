@@ -17,6 +17,12 @@ store = sys.argv[1] if len(sys.argv) > 1 else ""
 """
 
 
+def environment(**more: str) -> dict[str, str]:
+    """For a child that imports what this process does: the folder of the tests first, then the path that was given."""
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **more}
+
+
 def run(
     script: str, *arguments: object, before: tuple[str, ...] = (), env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -27,5 +33,5 @@ def run(
         capture_output=True,
         text=True,
         timeout=90,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})},
+        env=environment(**(env or {})),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import spellkeep
+from crash.child import environment
 from crash.model import Done, Finding, Model, Observed, Seen
 from crash.ops import Op, all_scopes
 from spellkeep import StateManager
@@ -80,7 +81,7 @@ class Run:
         writer = subprocess.Popen(
             [sys.executable, "-m", "crash.writer", json.dumps(settings)],
             pass_fds=[writing],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env=environment(),
         )
         os.close(writing)
         said = bytearray()

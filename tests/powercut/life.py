@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crash.child import environment
 from powercut.volume import Volume
 
 KILLED, BUS_ERROR = -9, -7
@@ -73,7 +74,7 @@ class Lives:
         writer = subprocess.Popen(
             [sys.executable, "-m", "powercut.writer", json.dumps({**settings, "pipe": writing})],
             pass_fds=[writing],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env=environment(),
             stderr=subprocess.PIPE,
         )
         os.close(writing)

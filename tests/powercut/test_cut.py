@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crash.child import environment
 from powercut.lie import can_lie
 
 pytestmark = pytest.mark.timeout(600)
@@ -21,7 +21,7 @@ def _cut(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "powercut", "--fs", "ext4", "--grace-ms", "600000", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TMPDIR": str(tmp_path)},
+        env=environment(TMPDIR=str(tmp_path)),
     )
     if skipped := re.search(r"SKIPPED: .*", done.stdout):
         pytest.skip(skipped.group())
@@ -52,7 +52,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
         [sys.executable, "-m", "powercut", "--fs", "ext4", "--cuts", "10000"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TMPDIR": str(tmp_path)},
+        env=environment(TMPDIR=str(tmp_path)),
     )
     with running:
         assert running.stdout is not None
