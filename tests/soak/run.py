@@ -8,7 +8,7 @@ from pathlib import Path
 
 import spellkeep
 from soak.criteria import Sample
-from soak.watch import rss_bytes, watch
+from soak.watch import anonymous_bytes, watch
 from soak.work import Worker, counters_wrong
 
 SAMPLES = 200
@@ -19,7 +19,7 @@ class Soaked:
     """What a run showed.
 
     Attributes:
-        bytes_per_key: resident memory that filling took, per key, each with a text of 100 characters.
+        bytes_per_key: resident memory that filling took, per key, each with a text of 100 characters; without the ring.
         wrong: answers that were not what was written.
     """
 
@@ -39,10 +39,10 @@ def soak(folder: Path, *, op_count: int, seed: int, threads: int, key_count: int
     with spellkeep.open(folder, segment_bytes=segment_bytes) as state:
         shares = [(op_count + number) // threads for number in range(threads)]
         workers = [Worker(state, number, str(seed), key_count // threads, share) for number, share in enumerate(shares)]
-        empty = rss_bytes()
+        empty = anonymous_bytes()
         keys = sum(worker.fill() for worker in workers)
         state.flush()
-        filled = rss_bytes()
+        filled = anonymous_bytes()
         begun = time.monotonic()
         for worker in workers:
             worker.thread.start()

@@ -18,6 +18,13 @@ def rss_bytes() -> int:
         return int(file.read().split()[1]) * _PAGE_BYTES
 
 
+def anonymous_bytes() -> int:
+    """Resident memory that is not a file's: without the ring."""
+    with open("/proc/self/statm") as file:
+        resident, shared = map(int, file.read().split()[1:3])
+    return (resident - shared) * _PAGE_BYTES
+
+
 def sample(op_count: int) -> Sample:
     """Now."""
     # The listing has itself open.
