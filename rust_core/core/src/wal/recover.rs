@@ -313,6 +313,10 @@ impl Tail<'_> {
             let rest = stretch.at(torn_pos);
             for at in (0..rest.len()).step_by(8) {
                 let Ok(frame) = Frame::parse(&rest[at..], known.seed()) else { continue };
+                // An opening writes nothing before its manifest is durable.
+                if frame.epoch > known.epoch {
+                    return damaged(format!("records of opening {}, later than the manifest's", frame.epoch));
+                }
                 if frame.lsn <= cursor.lsn || frame.epoch != known.epoch {
                     continue;
                 }
