@@ -1,5 +1,7 @@
 //! Reading the past: the records of one key, newest first, and all records in order.
 
+use std::ops::Range;
+
 use super::{Store, StoreError};
 use crate::index::ScopeMap;
 use crate::record::{Frame, Kind, Lsn, Pos, StateClass};
@@ -44,13 +46,15 @@ impl From<&Frame<'_>> for Change {
 }
 
 impl Store {
-    fn change_at(&self, pos: Pos, below: Lsn, scope: &[u8], key: &[u8]) -> Result<Change, StoreError> {
+    fn change_at(&self, pos: Pos, lsns: Range<Lsn>, scope: &[u8], key: &[u8]) -> Result<Change, StoreError> {
         let bytes = self.wal.read(pos)?;
         // `Wal::read` has verified the checksums; a record of another key here would be a wrong locator.
         match Frame::parse(&bytes, self.wal.seed()) {
-            Ok(frame) if frame.lsn < below && frame.scope() == scope && frame.key() == key => Ok((&frame).into()),
+            Ok(frame) if lsns.contains(&frame.lsn) && frame.scope() == scope && frame.key() == key => {
+                Ok((&frame).into())
+            }
             _ => {
-                let what = format!("the record before version {below} of a key is not where its locator says");
+                let what = format!("the record before version {} of a key is not where its locator says", lsns.end);
                 Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
             }
         }
@@ -76,19 +80,21 @@ impl Store {
         self.check()?;
         let (scope, key) = (map.scope(), key.as_bytes());
         // The record first: a clear that comes in between then stands above it, and none below it is missed.
-        let mut pos = map.last_record(key, |entry| entry.meta().pos).unwrap_or(0);
+        let (last, mut pos) = map.last_record(key, |entry| (entry.meta().lsn, entry.meta().pos)).unwrap_or((0, 0));
+        let mut lsns = last..last + 1;
         let mut clear_pos = map.cleared().1;
+        let mut clear_lsns = 1..Lsn::MAX;
         let mut clear: Option<Change> = None;
         let mut below = Lsn::MAX;
         let mut changes = Vec::new();
         while pos >= self.wal.log_start() && changes.len() < limit {
-            let Some(change) = self.kept(self.change_at(pos, below, scope, key), pos)? else { break };
+            let Some(change) = self.kept(self.change_at(pos, lsns, scope, key), pos)? else { break };
             let mut cleared_by = None;
             // The oldest clear above this record is the one that removed it.
             loop {
                 if clear.is_none() && clear_pos >= self.wal.log_start() {
-                    clear = self.kept(self.change_at(clear_pos, Lsn::MAX, scope, &[]), clear_pos)?;
-                    clear_pos = clear.as_ref().map_or(0, |clear| clear.prev_pos);
+                    clear = self.kept(self.change_at(clear_pos, clear_lsns.clone(), scope, &[]), clear_pos)?;
+                    (clear_pos, clear_lsns) = clear.as_ref().map_or((0, 1..1), |c| (c.prev_pos, 1..c.lsn));
                 }
                 match clear.take() {
                     Some(c) if c.lsn > change.lsn => cleared_by = Some(c),
@@ -101,7 +107,7 @@ impl Store {
             if let Some(clear) = cleared_by.filter(|c| change.kind == Kind::Set && c.lsn < below) {
                 changes.push(clear);
             }
-            (pos, below) = (change.prev_pos, change.lsn);
+            (pos, below, lsns) = (change.prev_pos, change.lsn, 1..change.lsn);
             changes.push(change);
         }
         changes.truncate(limit);

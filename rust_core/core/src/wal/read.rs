@@ -1,7 +1,8 @@
 //! Reading committed records back: one by position, or all in order.
 
-use super::segment::Segment;
+use super::segment::{Segment, SegmentHeader};
 use super::{Damage, Wal, WalError};
+use crate::record::le::{u32_at, u64_at};
 use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Lsn, Mark, Pos, frame_len};
 use crate::sync::Arc;
 
@@ -11,11 +12,11 @@ const READ_AHEAD_BYTES: usize = 1024;
 const SCAN_BYTES: usize = 256 << 10;
 
 impl Wal {
-    fn segment_of(&self, pos: Pos) -> Option<(Arc<Segment>, Pos)> {
+    /// The segment that holds a position, and the header of the one after it.
+    fn segment_of(&self, pos: Pos) -> Option<(Arc<Segment>, Option<SegmentHeader>)> {
         let catalog = self.segments();
         let index = catalog.partition_point(|s| s.header.start <= pos).checked_sub(1)?;
-        let end = catalog.get(index + 1).map_or(Pos::MAX, |next| next.header.start);
-        Some((Arc::clone(&catalog[index]), end))
+        Some((Arc::clone(&catalog[index]), catalog.get(index + 1).map(|next| next.header)))
     }
 
     /// Why there is no segment for a position: a wrong one, or the log was closed meanwhile.
@@ -35,41 +36,54 @@ impl Wal {
         self.ensure_written(self.last_lsn())
     }
 
-    /// The bytes of the record at `pos`, checksums verified. Cost: one or two reads.
+    /// The bytes of the record at `pos`: its checksums hold, and what follows it, if that is there, continues it. Cost: one
+    /// or two reads.
     ///
     /// # Errors
-    /// Damage when there is no believable record; the system's errors.
+    /// Damage when there is no believable record, or another one than was written there; the system's errors.
     pub fn read(&self, pos: Pos) -> Result<Vec<u8>, WalError> {
         self.written_so_far()?;
-        let Some((segment, _)) = self.segment_of(pos) else { return Err(self.no_record(pos)) };
+        let Some((segment, next)) = self.segment_of(pos) else { return Err(self.no_record(pos)) };
+        let damaged = |fault| self.damage(&segment, pos, fault_text(fault));
         let mut bytes = vec![0; READ_AHEAD_BYTES];
         let read = segment.file.read_full_at(&mut bytes, segment.offset(pos))?;
         bytes.truncate(read);
-        let len = frame_len(&bytes, self.seed).map_err(|f| self.damage(&segment, pos, fault_text(f)))?;
-        if len > bytes.len() {
+        let len = frame_len(&bytes, self.seed).map_err(damaged)?;
+        if len + FRAME_HEADER_BYTES > bytes.len() {
+            // Even a length with a checksum is given memory only as far as the file goes.
+            let left = segment.file.len_named()?.saturating_sub(segment.offset(pos));
             let have = bytes.len();
-            bytes.resize(len, 0);
+            bytes.resize(have.max(left.min((len + FRAME_HEADER_BYTES) as u64) as usize), 0);
             let more = segment.file.read_full_at(&mut bytes[have..], segment.offset(pos) + have as u64)?;
             bytes.truncate(have + more);
         }
-        bytes.truncate(len);
-        match Frame::parse(&bytes, self.seed) {
-            Ok(_) => Ok(bytes),
-            Err(fault) => Err(self.damage(&segment, pos, fault_text(fault))),
+        let frame = Frame::parse(&bytes, self.seed).map_err(damaged)?;
+        let next = next.filter(|next| next.start == pos + len as u64).map(|next| (next.first_lsn, next.prev_sum));
+        let follows = next.or_else(|| {
+            let rest = &bytes[len..];
+            frame_len(rest, self.seed).ok().map(|_| (u64_at(rest, 8), u32_at(rest, 36)))
+        });
+        if follows.is_some_and(|follows| follows != (frame.lsn.wrapping_add(1), frame.sum())) {
+            return Err(self.damage(&segment, pos, OUT_OF_PLACE.to_owned()));
         }
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     /// A scan over what follows a mark.
     pub fn scan_from(self: &Arc<Self>, mark: &Mark) -> Scan {
-        Scan { wal: Arc::clone(self), since: mark.lsn, pos: mark.pos, buffer: Vec::new(), used: 0 }
+        let (since, pos, lsn, sum) = (mark.lsn, mark.pos, mark.lsn, mark.sum);
+        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
     }
 
     /// A scan over all records with a version above `since`.
     pub fn scan(self: &Arc<Self>, since: Lsn) -> Scan {
         let catalog = self.segments();
         let index = catalog.partition_point(|s| s.header.first_lsn <= since.saturating_add(1)).saturating_sub(1);
-        let start = catalog.get(index).map_or(crate::record::LOG_START, |s| s.header.start);
-        Scan { wal: Arc::clone(self), since, pos: start, buffer: Vec::new(), used: 0 }
+        let (pos, lsn, sum) = catalog
+            .get(index)
+            .map_or((crate::record::LOG_START, 0, 0), |s| (s.header.start, s.header.first_lsn - 1, s.header.prev_sum));
+        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
     }
 }
 
@@ -78,6 +92,9 @@ pub struct Scan {
     wal: Arc<Wal>,
     since: Lsn,
     pos: Pos,
+    /// Version and checksum of the record before `pos`.
+    lsn: Lsn,
+    sum: u32,
     buffer: Vec<u8>,
     used: usize,
 }
@@ -93,7 +110,9 @@ impl Scan {
             let there = &self.buffer[self.used..];
             let frame_bytes = match frame_len(there, seed) {
                 Ok(len) if len <= there.len() => len,
-                Err(fault) if there.len() >= FRAME_HEADER_BYTES => return Err(self.damage_at(self.pos, fault)),
+                Err(fault) if there.len() >= FRAME_HEADER_BYTES => {
+                    return Err(self.damage_at(self.pos, fault_text(fault)));
+                }
                 known => {
                     if !self.fill(known.unwrap_or(FRAME_HEADER_BYTES))? {
                         return Ok(None);
@@ -104,8 +123,12 @@ impl Scan {
             let (start, pos) = (self.used, self.pos);
             let frame = match Frame::parse(&self.buffer[start..start + frame_bytes], seed) {
                 Ok(frame) => frame,
-                Err(fault) => return Err(self.damage_at(pos, fault)),
+                Err(fault) => return Err(self.damage_at(pos, fault_text(fault))),
             };
+            if (frame.lsn, frame.prev_sum) != (self.lsn + 1, self.sum) {
+                return Err(self.damage_at(pos, OUT_OF_PLACE.to_owned()));
+            }
+            (self.lsn, self.sum) = (frame.lsn, frame.sum());
             self.used += frame_bytes;
             self.pos += frame_bytes as u64;
             if frame.lsn > self.since {
@@ -115,9 +138,9 @@ impl Scan {
         }
     }
 
-    fn damage_at(&self, pos: Pos, fault: Fault) -> WalError {
+    fn damage_at(&self, pos: Pos, what: String) -> WalError {
         match self.wal.segment_of(pos) {
-            Some((segment, _)) => self.wal.damage(&segment, pos, fault_text(fault)),
+            Some((segment, _)) => self.wal.damage(&segment, pos, what),
             None => self.wal.no_record(pos),
         }
     }
@@ -129,21 +152,24 @@ impl Scan {
         if self.pos >= end {
             return Ok(false);
         }
-        let Some((segment, segment_end)) = self.wal.segment_of(self.pos) else {
-            return Err(self.damage_at(self.pos, Fault::Empty));
+        let Some((segment, next)) = self.wal.segment_of(self.pos) else {
+            return Err(self.damage_at(self.pos, fault_text(Fault::Empty)));
         };
-        let left = (end.min(segment_end) - self.pos) as usize;
+        let end = next.map_or(end, |next| end.min(next.start));
+        let left = (end - self.pos) as usize;
         self.buffer.clear();
         self.used = 0;
         self.buffer.resize(SCAN_BYTES.max(wanted).min(left), 0);
         let read = segment.file.read_full_at(&mut self.buffer, segment.offset(self.pos))?;
         self.buffer.truncate(read);
         if read < wanted {
-            return Err(self.damage_at(self.pos, Fault::Short));
+            return Err(self.damage_at(self.pos, fault_text(Fault::Short)));
         }
         Ok(true)
     }
 }
+
+const OUT_OF_PLACE: &str = "a record that belongs elsewhere in the log";
 
 pub(super) fn fault_text(fault: Fault) -> String {
     match fault {
