@@ -82,6 +82,14 @@ else
 		cargo test --profile checked --locked --test explore -- --nocapture --test-threads 1
 endif
 
+.PHONY: flips
+flips: ## flip every bit of every file of a store, and misplace every sector (SEED=)
+ifeq ($(CARGO),)
+	@echo "SKIPPED: the flip sweep needs cargo, which is not on PATH."
+else
+	SPELLKEEP_FULL=1 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) cargo test --profile checked --locked --test flips -- --nocapture
+endif
+
 .PHONY: bench-smoke
 bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly
 	$(PY) benches/smoke.py

@@ -35,6 +35,23 @@ fn open(path: &Path, options: WalOptions) -> Result<Store, StoreError> {
     Store::open(Env::real(path).map_err(WalError::from)?, options)
 }
 
+/// The lock is the system's; what the file says is for people.
+#[test]
+fn whatever_stands_in_the_lock_file_changes_nothing() {
+    let dir = Dir::new("lock-file");
+    let options = small(Durability::Interval, true);
+    for (number, bytes) in [&b""[..], b"-1\n", b"\xFF\xFE", &[b'9'; 5000], b"1\n2\n"].into_iter().enumerate() {
+        let store = open(&dir.0, options).unwrap();
+        fs::write(dir.0.join("LOCK"), bytes).unwrap();
+        assert_eq!(code(open(&dir.0, options)), "store.locked");
+        set(&store, b"s", &format!("k{number}"), b"value").unwrap();
+        store.close().unwrap();
+        fs::write(dir.0.join("LOCK"), bytes).unwrap();
+    }
+    fs::remove_file(dir.0.join("LOCK")).unwrap();
+    assert_eq!(open(&dir.0, options).unwrap().stats().1, 5);
+}
+
 const CHILD: &str = "SPELLKEEP_TEST_CHILD";
 
 /// The child's part: writes until it is killed, saying some of the numbers once they are acknowledged.
