@@ -70,7 +70,8 @@ class InvalidKey(StateError, ValueError):
 class LimitExceeded(StateError, ValueError):
     """A value, batch or option is beyond its limit.
 
-    Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``; ``store.option``.
+    Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``; ``store.option``;
+    ``log.trimmed``: the log no longer goes back that far.
     """
 
     path: str | None = None

@@ -132,7 +132,9 @@ class StateManager(_core.Store):
     def changes(self, *, since: int = 0) -> Changes:
         """All committed changes with a version above `since`, oldest first, of every scope.
 
-        Raises: Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
+        Args:
+            since: 0 begins with the oldest change that the log has.
+        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.
         """
         return Changes(self._changes_cursor(since))

@@ -118,3 +118,21 @@ def test_the_async_twin_returns_the_same(tmp_path: pathlib.Path) -> None:
             return await state.acheckpoint()
 
     assert asyncio.run(run()) == 1
+
+
+def test_changes_that_are_gone_are_an_error_and_not_a_gap(tmp_path: pathlib.Path) -> None:
+    with sk.open(tmp_path, **SMALL, keep_log_bytes=0) as state:
+        for i in range(3000):
+            state.set(SCOUT, "key", i)
+        behind = state.changes(since=5)
+        assert next(behind).version == 6
+        state.set(SCOUT, "filler", "x" * 100_000)
+        state.checkpoint()
+        state.set(SCOUT, "key", "last")
+        assert [change.value for change in state.changes()] == ["last"]
+        assert [change.version for change in state.changes(since=3001)] == [3002]
+        with pytest.raises(errors.LimitExceeded, match="version 3002") as caught:
+            state.changes(since=5)
+        assert caught.value.code == "log.trimmed"
+        with pytest.raises(errors.LimitExceeded, match="version 3002"):
+            list(behind)

@@ -54,7 +54,7 @@ fn a_record_in_the_place_of_another_is_damage_to_whoever_reads_it() {
         for to in places.iter().filter(|to| *to != from) {
             // In the first segment a record stands where its position says.
             disk.alter(SEGMENT, |b| b[*to..to + len].copy_from_slice(&good[*from..from + len]));
-            let mut changes = store.changes(0);
+            let mut changes = store.changes(0).unwrap();
             let read = std::iter::from_fn(|| changes.next_change().transpose()).collect::<Result<Vec<_>, _>>();
             assert_eq!(code(read), "log.damaged", "the record at {from} copied to {to}");
             let history = store.history(&store.scope(b"s"), "a", 9);

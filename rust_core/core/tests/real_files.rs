@@ -211,7 +211,7 @@ fn a_forked_child_drops_the_store_without_touching_its_memory() {
 fn a_scan_from_the_highest_version_is_empty() {
     let store = Store::open(Env::memory(), WalOptions::default()).unwrap();
     set(&store, b"s", "a", b"1").unwrap();
-    assert!(store.changes(u64::MAX).next_change().unwrap().is_none());
+    assert!(store.changes(u64::MAX).unwrap().next_change().unwrap().is_none());
     store.close().unwrap();
 }
 

@@ -49,7 +49,7 @@ fn what_was_written_is_read_back_after_a_kill_and_after_a_close() {
     let store = Store::open(env(&disk), WalOptions::default()).unwrap();
     assert!(store.recovery().log.clean);
     assert_eq!(store.recovery().log.ring_record_count, 0);
-    let mut changes = store.changes(1);
+    let mut changes = store.changes(1).unwrap();
     let mut seen = Vec::new();
     while let Some(change) = changes.next_change().unwrap() {
         seen.push(change.lsn);

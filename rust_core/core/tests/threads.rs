@@ -157,7 +157,7 @@ fn big_batches_small_writes_flushes_figures_and_a_close_get_along() {
                     }
                 });
                 scope.spawn(move || {
-                    let mut changes = store.changes(0);
+                    let mut changes = store.changes(0).unwrap();
                     let mut last = 0;
                     while store.check().is_ok() {
                         match changes.next_change() {

@@ -114,9 +114,17 @@ impl Store {
         Ok(changes)
     }
 
-    /// All changes with a version above `since`, oldest first, of every scope.
-    pub fn changes(&self, since: Lsn) -> Changes {
-        Changes(self.wal.scan(since))
+    /// All changes with a version above `since`, oldest first, of every scope; above 0: all that the log has.
+    ///
+    /// # Errors
+    /// [`WalError::Trimmed`] when the log no longer goes back to `since`.
+    pub fn changes(&self, since: Lsn) -> Result<Changes, StoreError> {
+        self.check()?;
+        let first_lsn = self.wal.first_lsn();
+        if since != 0 && since < first_lsn - 1 {
+            return Err(WalError::Trimmed { first_lsn }.into());
+        }
+        Ok(Changes(self.wal.scan(since)))
     }
 }
 

@@ -55,6 +55,12 @@ pub enum WalError {
         /// The owner's process id, when it is known.
         pid: Option<u32>,
     },
+    /// What was asked for is no longer in the log.
+    #[error("the log begins with version {first_lsn} now: what came before was let go. Keep more with keep_log_bytes")]
+    Trimmed {
+        /// The first version that is still there.
+        first_lsn: Lsn,
+    },
     /// An option is out of range.
     #[error("{0}")]
     BadOption(String),
@@ -110,6 +116,7 @@ impl Coded for WalError {
             Self::Closed => "store.closed",
             Self::Forked => "store.forked",
             Self::Locked { .. } => "store.locked",
+            Self::Trimmed { .. } => "log.trimmed",
             Self::BadOption(_) => "store.option",
             Self::NotAStore(_) => "log.not_a_store",
         }

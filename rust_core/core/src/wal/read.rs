@@ -21,7 +21,13 @@ impl Wal {
 
     /// Why there is no segment for a position: a wrong one, or the log was closed meanwhile.
     fn no_record(&self, pos: Pos) -> WalError {
-        if self.is_closed() { WalError::Closed } else { WalError::NotAStore(format!("the log has no record at {pos}")) }
+        if self.is_closed() {
+            return WalError::Closed;
+        }
+        match self.segments().first() {
+            Some(first) if pos < first.header.start => WalError::Trimmed { first_lsn: first.header.first_lsn },
+            _ => WalError::NotAStore(format!("the log has no record at {pos}")),
+        }
     }
 
     fn damage(&self, segment: &Segment, pos: Pos, what: String) -> WalError {

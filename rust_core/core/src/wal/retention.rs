@@ -39,6 +39,11 @@ impl Wal {
         self.segments().first().map_or(Pos::MAX, |first| first.header.start)
     }
 
+    /// The first version that is kept.
+    pub fn first_lsn(&self) -> Lsn {
+        self.segments().first().map_or(1, |first| first.header.first_lsn)
+    }
+
     /// Makes everything durable, and seals the current segment when it holds at least `least_bytes`, so that it can go
     /// as soon as snapshots have it. Returns the last version that is durable.
     ///

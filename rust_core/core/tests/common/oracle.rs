@@ -255,7 +255,7 @@ impl Oracle {
     /// Memory, changes and histories show exactly what the store took.
     pub fn check(&self, store: &Store) {
         self.check_memory(store);
-        let mut changes = store.changes(0);
+        let mut changes = store.changes(0).unwrap();
         let mut expected = self.log.iter();
         while let Some(change) = changes.next_change().unwrap() {
             let key = String::from_utf8_lossy(&change.key).into_owned();

@@ -98,7 +98,7 @@ impl Life {
     fn pad(&mut self) {
         let end = self.store.wal().end() as usize;
         let frame = |len| Draft::of(Kind::Set, CLASSES[0], T, b"pad", &vec![0; len]).frame_len();
-        let len = (0..1024).find(|len| (end + frame(*len)) % 512 == 0).unwrap();
+        let len = (0..1024).find(|len| (end + frame(*len)).is_multiple_of(512)).unwrap();
         self.put(T, "pad", len);
     }
 

@@ -125,7 +125,7 @@ fn judge(image: &Image, harm: &Harm) -> Result<Outcome, String> {
         Ok(store) => store,
     };
     let view = View::read(&store, &image.truth.places).map_err(|e| format!("a read said {e}"))?;
-    let report = store.recovery();
+    let report = &store.recovery().log;
     let told = report.cut_reason.is_some();
     match image.truth.see(&view) {
         Seen::All if told => Ok(Outcome::FalseAlarm),

@@ -54,7 +54,7 @@ impl View {
     }
 
     fn changes(store: &Store) -> Result<Vec<Change>, StoreError> {
-        let (mut all, mut changes) = (Vec::new(), store.changes(0));
+        let (mut all, mut changes) = (Vec::new(), store.changes(0).unwrap());
         while let Some(change) = changes.next_change()? {
             assert!(all.len() < CHANGES_MAX, "the changes have no end");
             all.push(change);
@@ -72,7 +72,7 @@ impl View {
                 Kind::Set => {
                     drop(live.insert(place.clone(), (change.lsn, change.time_us, change.class, change.value.clone())));
                 }
-                Kind::Delete => drop(live.remove(&place)),
+                Kind::Delete | Kind::Expire => drop(live.remove(&place)),
                 Kind::Clear => {
                     for ((scope, _), history) in &mut histories {
                         let removes = history.first().is_some_and(|last| last.kind == Kind::Set);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use spellkeep_core::record::Kind;
-use spellkeep_core::store::{self, Change};
+use spellkeep_core::store::{self, Change, StoreError};
 use spellkeep_core::sync::Arc;
 
 use super::Shared;
@@ -40,8 +40,8 @@ pub struct Changes {
 
 impl Changes {
     /// A cursor that starts behind version `since`.
-    pub fn new(shared: &Arc<Shared>, since: u64) -> Self {
-        Self { shared: Arc::clone(shared), cursor: Mutex::new(shared.changes(since)) }
+    pub fn new(shared: &Arc<Shared>, since: u64) -> Result<Self, StoreError> {
+        Ok(Self { shared: Arc::clone(shared), cursor: Mutex::new(shared.changes(since)?) })
     }
 }
 

@@ -52,7 +52,7 @@ pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
             ("StoreLocked", set.map(|()| fields))
         }
         WalError::NotAStore(_) => ("Corrupted", Ok(PyDict::new(py))),
-        WalError::BadOption(_) => ("LimitExceeded", Ok(PyDict::new(py))),
+        WalError::BadOption(_) | WalError::Trimmed { .. } => ("LimitExceeded", Ok(PyDict::new(py))),
         WalError::Poisoned(_) => ("Poisoned", Ok(PyDict::new(py))),
         WalError::Closed => ("Closed", Ok(PyDict::new(py))),
         WalError::Forked => ("Forked", Ok(PyDict::new(py))),

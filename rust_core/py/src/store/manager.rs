@@ -225,8 +225,7 @@ impl Store {
     /// A cursor over all changes with a version above `since`.
     #[pyo3(name = "_changes_cursor")]
     fn changes_cursor(&self, py: Python<'_>, since: Version) -> PyResult<Changes> {
-        self.shared.check().map_err(|e| to_py(py, e))?;
-        Ok(Changes::new(&self.shared, since.number()))
+        Changes::new(&self.shared, since.number()).map_err(|e| to_py(py, e))
     }
 
     /// Make everything written so far durable; return the last version that is.
