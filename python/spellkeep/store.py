@@ -134,7 +134,8 @@ class StateManager(_core.Store):
 
         Args:
             since: 0 begins with the oldest change that the log has.
-        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
+        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`;
+            Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.
         """
         return Changes(self._changes_cursor(since))
