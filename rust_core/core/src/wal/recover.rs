@@ -104,10 +104,17 @@ impl Stretch {
 /// The segments that count, by start. Of several with one start the highest generation counts; half-made ones go.
 fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalError> {
     let mut segments: BTreeMap<Pos, Arc<Segment>> = BTreeMap::new();
+    let mut manifest_is_durable = false;
     for name in disk.list(SEGMENT_DIR)? {
         let name = format!("{SEGMENT_DIR}/{name}");
-        // Half-made ones, and those that were given up: their removal may not have been durable.
-        if name.ends_with(".tmp") || SegmentHeader::start_in(&name).is_some_and(|start| start < known.log_start) {
+        // Those that were given up: their removal may not have been durable.
+        let given_up = SegmentHeader::start_in(&name).is_some_and(|start| start < known.log_start);
+        if given_up && !manifest_is_durable {
+            // Whoever stored it may have been killed before it was, and the one before it counts on these segments.
+            disk.sync_dir("")?;
+            manifest_is_durable = true;
+        }
+        if given_up || name.ends_with(".tmp") {
             disk.remove(&name)?;
             continue;
         }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use spellkeep_core::record::Lsn;
-use spellkeep_core::store::{Store, StoreError};
-use spellkeep_core::wal::WalOptions;
+use spellkeep_core::store::{Store, StoreError, StoreOptions};
+use spellkeep_core::wal::{Retention, WalOptions};
 
 use super::script::Step;
 use crate::common::oracle::Oracle;
@@ -33,10 +33,12 @@ pub struct Moment {
 
 /// The lengths of values that a small ring makes interesting.
 pub fn step(oracle: &mut Oracle, store: &Store, rng: &mut Rng) -> Result<(), StoreError> {
-    if rng.chance(15) {
-        return Ok(store.wal().drain(rng.chance(50))?);
+    match rng.below(100) {
+        0..15 => Ok(store.wal().drain(rng.chance(50))?),
+        // Few: each is many changes of the disk.
+        15 => oracle.checkpoint(store),
+        _ => oracle.step_of(store, rng, [0, 10, 200, 700, 2600], 2500),
     }
-    oracle.step_of(store, rng, [0, 10, 200, 700, 2600], 2500)
 }
 
 pub fn options(rng: &mut Rng) -> WalOptions {
@@ -46,7 +48,9 @@ pub fn options(rng: &mut Rng) -> WalOptions {
 }
 
 pub fn open(disk: &SimDisk, options: WalOptions) -> Result<Store, StoreError> {
-    Store::open(env_on(Arc::new(disk.clone())), options)
+    // As much of the log goes as can.
+    let keep = Retention { log_bytes: Some(0), age_us: 0 };
+    Store::open(env_on(Arc::new(disk.clone())), StoreOptions { keep, ..options.into() })
 }
 
 /// A disk that reserves little ahead, so that a state is quickly read back.

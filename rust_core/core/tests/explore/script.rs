@@ -88,6 +88,10 @@ fn flush(o: &mut Oracle, s: &Store) -> Done {
     o.flush(s)
 }
 
+fn checkpoint(o: &mut Oracle, s: &Store) -> Done {
+    o.checkpoint(s)
+}
+
 const SCRIPTS: &[(&str, &[Step])] = &[
     ("records", &[small, small, other, flush, small, other, write_out, small]),
     ("deletes", &[small, other, delete, small, flush, delete_small, delete, other, clear, small]),
@@ -97,6 +101,7 @@ const SCRIPTS: &[(&str, &[Step])] = &[
     ("large batches", &[other, large_batch, small, other, large_batch, clear, large_batch, small]),
     ("around the ring", &[page, page, small, page, page, page, little_batch, page, page, small]),
     ("rotation", &[page, page, flush, page, page, flush, small, page, flush, page, page, flush, small]),
+    ("checkpoints", &[page, other, checkpoint, small, delete, page, page, checkpoint, clear, other, checkpoint, small]),
     ("written, not synced", &[small, write_out, page, write_out, other, write_out, flush, small, write_out, delete]),
 ];
 
