@@ -141,7 +141,7 @@ def test_damaged_bytes_decode_or_are_refused_and_nothing_else(value: Any, edits:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_decode_or_are_refused_and_nothing_else(body: bytes) -> None:
-    for data in (body, b"\xc1\x01" + body):
+    for data in (body, b"\xc1\x01" + body, b"\xc1\x02" + body):
         try:
             decode(data)
         except StateError as error:

@@ -51,7 +51,7 @@ def test_bytes_that_no_encoder_wrote_are_refused(body: bytes) -> None:
 
 def test_bytes_without_envelope_or_of_a_later_format_are_refused() -> None:
     assert corrupted(b"").code == corrupted(b"\x81\xa1a\x01").code == "value.malformed"
-    assert corrupted(b"\xc1\x02\xc0").code == "value.format_version"
+    assert corrupted(b"\xc1\x03\xc0").code == "value.format_version"
     with pytest.raises(TypeError):
         decode("text")  # type: ignore[arg-type]
 

@@ -12,6 +12,12 @@ pub const VALUE_BYTES_CEILING: usize = 1 << 30;
 /// Longest tag of a registered class, in UTF-8 bytes.
 pub const TAG_BYTES_MAX: usize = 256;
 
+/// Containers whose items take at least this many bytes are in the footer of their value. Part of the format: another
+/// number is another version.
+pub const FOOTER_BYTES_MIN: usize = 1024;
+/// Of a longer list the footer says where every so-manieth item is; a longer map has a table of its keys. Part of the format.
+pub const FOOTER_STRIDE: usize = 16;
+
 /// Most operations of one batch.
 pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.

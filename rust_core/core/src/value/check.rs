@@ -1,7 +1,7 @@
 //! Looks at encoded bytes without building anything.
 
 use super::{ArrayHeader, Clock, Date, Moment, Reader, Span, Token, ValueError, decimal_is_plain, tags};
-use crate::limits::DEPTH_CEILING;
+use crate::limits::{DEPTH_CEILING, FOOTER_STRIDE};
 
 /// What the limits say about encoded bytes: the numbers to hold against [`crate::limits::ValueLimits`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +42,8 @@ fn skip(reader: &mut Reader<'_>, depth: u32, base: u32, shape: &mut Shape) -> Re
             shape.string_bytes = shape.string_bytes.max(bytes.len());
             Ok(())
         }
-        Token::Array(len) => skip_many(reader, len, len, depth, base, shape),
-        Token::Map(len) => skip_many(reader, len, len * 2, depth, base, shape),
+        Token::Array(len) => skip_list(reader, len, depth, base, shape),
+        Token::Map(len) => skip_map(reader, len, depth, base, shape),
         Token::Ext { code, len } => {
             let end = reader.pos() + len;
             match code {
@@ -51,11 +51,20 @@ fn skip(reader: &mut Reader<'_>, depth: u32, base: u32, shape: &mut Shape) -> Re
                     let Token::Array(len) = reader.token()? else {
                         return Err(reader.malformed("a tuple or set without its array"));
                     };
-                    skip_many(reader, len, len, depth, base, shape)?;
+                    if code == tags::TUPLE {
+                        skip_list(reader, len, depth, base, shape)?;
+                    } else {
+                        reader.seal();
+                        skip_list(reader, len, depth, base, shape)?;
+                        reader.unseal();
+                    }
                 }
                 tags::TAGGED => {
                     reader.tag()?;
-                    skip_many(reader, 0, 1, depth, base, shape)?;
+                    reader.seal();
+                    let depth = deeper(reader, 0, depth, base, shape)?;
+                    skip(reader, depth, base, shape)?;
+                    reader.unseal();
                 }
                 _ => flat(reader, code, len, shape)?,
             }
@@ -64,23 +73,42 @@ fn skip(reader: &mut Reader<'_>, depth: u32, base: u32, shape: &mut Shape) -> Re
     }
 }
 
-fn skip_many(
-    reader: &mut Reader<'_>,
-    items: usize,
-    values: usize,
-    depth: u32,
-    base: u32,
-    shape: &mut Shape,
-) -> Result<(), ValueError> {
+/// One level down, into a container of `items` items.
+fn deeper(reader: &Reader<'_>, items: usize, depth: u32, base: u32, shape: &mut Shape) -> Result<u32, ValueError> {
     let depth = depth + 1;
     if depth > DEPTH_CEILING {
         return Err(reader.malformed("nested deeper than any encoder writes"));
     }
     shape.depth = shape.depth.max(depth - base);
     shape.items += items as u64;
-    for _ in 0..values {
+    Ok(depth)
+}
+
+fn skip_list(reader: &mut Reader<'_>, len: usize, depth: u32, base: u32, shape: &mut Shape) -> Result<(), ValueError> {
+    let depth = deeper(reader, len, depth, base, shape)?;
+    let open = reader.open_array(len);
+    let mut next_mark = open.first_mark();
+    for index in 0..len {
+        if index == next_mark {
+            reader.mark();
+            next_mark += FOOTER_STRIDE;
+        }
         skip(reader, depth, base, shape)?;
     }
+    reader.end(open);
+    Ok(())
+}
+
+fn skip_map(reader: &mut Reader<'_>, len: usize, depth: u32, base: u32, shape: &mut Shape) -> Result<(), ValueError> {
+    let depth = deeper(reader, len, depth, base, shape)?;
+    let open = reader.open_map(len);
+    for _ in 0..len * 2 {
+        if open.is_marked() {
+            reader.mark();
+        }
+        skip(reader, depth, base, shape)?;
+    }
+    reader.end(open);
     Ok(())
 }
 

@@ -1,37 +1,45 @@
 //! The token sink.
 
+use super::footer::{Footer, Open};
 use super::{ALIGNMENT, ArrayHeader, MARK, Shape, VERSION, ValueError, tags};
 use crate::limits::{TAG_BYTES_MAX, VALUE_BYTES_CEILING, ValueLimits};
 
 /// Appends one value to a buffer, token by token, within limits.
 ///
 /// After an error the buffer holds half a value: the caller truncates it to where it was. Containers are opened with their
-/// length and closed with [`Encoder::end`]; exactly that many items (for maps: keys and values in turn) go in between.
+/// length and closed with [`Encoder::end`]; exactly that many items (for maps: keys and values in turn) go in between, with
+/// an [`Encoder::mark`] before those that the [`Open`] names.
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
     depth: u32,
     items: u64,
     limits: ValueLimits,
+    /// Open exts whose content is read as a whole: tagged objects and sets. The footer leaves it out.
+    seals: u32,
+    footer: Option<Box<Footer>>,
 }
 
 /// The place of an open ext, whose length is written when it is closed.
 #[must_use]
-pub struct ExtMark(usize);
+pub struct ExtMark {
+    at: usize,
+    is_sealed: bool,
+}
 
 impl<'a> Encoder<'a> {
     /// Starts a value at the end of `out`. What is already in `out` stays; alignment and limits count from here.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, limits: &ValueLimits) -> Self {
-        let encoder = Self::bare(out, limits);
-        encoder.out.extend_from_slice(&[MARK, VERSION]);
-        encoder
+        let start = out.len();
+        out.extend_from_slice(&[MARK, VERSION]);
+        Self { out, start, depth: 0, items: 0, limits: *limits, seals: 0, footer: None }
     }
 
-    /// Starts a payload: a value without the two envelope bytes, to be kept inside of another one.
+    /// Starts a payload: a value without envelope and footer, to be kept inside of another one.
     pub fn bare(out: &'a mut Vec<u8>, limits: &ValueLimits) -> Self {
         let start = out.len();
-        Self { out, start, depth: 0, items: 0, limits: *limits }
+        Self { out, start, depth: 0, items: 0, limits: *limits, seals: 1, footer: None }
     }
 
     /// The limits in force.
@@ -41,10 +49,21 @@ impl<'a> Encoder<'a> {
 
     /// Ends the value; returns its length in bytes. Errors: `value.total_bytes`.
     #[inline]
-    pub fn finish(self) -> Result<usize, ValueError> {
+    pub fn finish(mut self) -> Result<usize, ValueError> {
         debug_assert_eq!(self.depth, 0, "a container was left open");
         self.room(0)?;
+        if let Some(footer) = self.footer.take() {
+            self.finish_footer(*footer)?;
+        }
         Ok(self.out.len() - self.start)
+    }
+
+    #[inline(never)]
+    fn finish_footer(&mut self, mut footer: Footer) -> Result<(), ValueError> {
+        if !footer.is_empty() {
+            footer.write(self.out, self.start);
+        }
+        self.room(0)
     }
 
     /// Errors unless `more` bytes fit. Called for whatever can be long; scalars are covered by the next such call.
@@ -178,26 +197,37 @@ impl<'a> Encoder<'a> {
 
     /// Opens a list of `len` items. Errors: `value.depth`, `value.items`, `value.total_bytes`.
     #[inline]
-    pub fn begin_array(&mut self, len: usize) -> Result<(), ValueError> {
+    pub fn begin_array(&mut self, len: usize) -> Result<Open, ValueError> {
         self.open(len)?;
         if len < 16 {
             self.out.push(0x90 | len as u8);
         } else {
             self.container_head(0xDC, len);
         }
-        Ok(())
+        Ok(self.opened(len, false))
     }
 
     /// Opens a map of `len` entries. Errors as for [`Encoder::begin_array`].
     #[inline]
-    pub fn begin_map(&mut self, len: usize) -> Result<(), ValueError> {
+    pub fn begin_map(&mut self, len: usize) -> Result<Open, ValueError> {
         self.open(len)?;
         if len < 16 {
             self.out.push(0x80 | len as u8);
         } else {
             self.container_head(0xDE, len);
         }
-        Ok(())
+        Ok(self.opened(len, true))
+    }
+
+    #[inline]
+    fn opened(&self, len: usize, is_map: bool) -> Open {
+        Open::new(self.footer.as_deref(), self.out.len() - self.start, len, is_map, self.seals > 0)
+    }
+
+    /// The next item is one that the innermost open container wants marked: see [`Open`].
+    pub fn mark(&mut self) {
+        let at = self.out.len() - self.start;
+        self.footer.get_or_insert_default().mark(at);
     }
 
     fn container_head(&mut self, mark16: u8, len: usize) {
@@ -223,11 +253,21 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Closes the innermost open list, map or tagged value.
+    /// Closes the innermost open list or map.
     #[inline]
-    pub fn end(&mut self) {
+    pub fn end(&mut self, open: Open) {
         debug_assert!(self.depth > 0, "nothing is open");
         self.depth -= 1;
+        if open.is_large(self.out.len() - self.start) {
+            self.end_large(open);
+        }
+    }
+
+    #[cold]
+    fn end_large(&mut self, open: Open) {
+        if self.seals == 0 {
+            self.footer.get_or_insert_default().close(&open, &self.out[self.start..]);
+        }
     }
 
     /// An ext that is no string to a caller (dates, UUIDs). Errors: `value.total_bytes`.
@@ -260,7 +300,8 @@ impl<'a> Encoder<'a> {
 
     /// Opens an ext around other tokens. The length, unknown yet, is filled in by [`Encoder::end_ext`].
     pub fn begin_ext(&mut self, code: u8) -> ExtMark {
-        let mark = ExtMark(self.out.len());
+        let mark = ExtMark { at: self.out.len(), is_sealed: code != tags::TUPLE };
+        self.seals += u32::from(mark.is_sealed);
         self.out.extend_from_slice(&[0xC9, 0, 0, 0, 0, code]);
         mark
     }
@@ -268,8 +309,9 @@ impl<'a> Encoder<'a> {
     /// Closes an ext. Errors: `value.total_bytes`.
     pub fn end_ext(&mut self, mark: ExtMark) -> Result<(), ValueError> {
         self.room(0)?;
-        let len = (self.out.len() - mark.0 - 6) as u32;
-        self.out[mark.0 + 1..mark.0 + 5].copy_from_slice(&len.to_be_bytes());
+        self.seals -= u32::from(mark.is_sealed);
+        let len = (self.out.len() - mark.at - 6) as u32;
+        self.out[mark.at + 1..mark.at + 5].copy_from_slice(&len.to_be_bytes());
         Ok(())
     }
 
@@ -288,7 +330,7 @@ impl<'a> Encoder<'a> {
 
     /// Closes a tagged value. Errors: `value.total_bytes`.
     pub fn end_tagged(&mut self, mark: ExtMark) -> Result<(), ValueError> {
-        self.end();
+        self.depth -= 1;
         self.end_ext(mark)
     }
 

@@ -2,12 +2,18 @@
 //!
 //! [`Encoder`] is a sink for tokens that a caller pushes while it walks its own objects once; it enforces
 //! [`crate::limits::ValueLimits`] as it goes. [`Reader`] hands the tokens back, checked. [`measure`] and [`validate`] look at
-//! bytes without building anything. Every byte is described in docs/format.md, Values.
+//! bytes without building anything. [`Lens`] finds one part of a large value by its footer. Every byte is described in
+//! docs/format.md, Values.
 
 mod array;
 mod check;
 mod encode;
 mod error;
+mod footer;
+#[cfg(test)]
+mod footer_tests;
+mod layout;
+mod lens;
 mod payload;
 mod read;
 pub mod tags;
@@ -18,12 +24,18 @@ pub use array::{ArrayHeader, Dtype};
 pub use check::{Shape, measure, validate};
 pub use encode::{Encoder, ExtMark};
 pub use error::ValueError;
+pub use footer::Open;
+pub use lens::{Found, Kind, Lens, Place};
 pub use payload::{Clock, Date, Moment, Span, Zone, decimal_is_plain};
 pub use read::{Reader, Token};
 
 /// First byte of every value: the one byte that MessagePack never uses, so raw MessagePack is never taken for a value.
 pub const MARK: u8 = 0xC1;
-/// Second byte: the version of this format.
+/// Second byte: the version of this format, in a value without a footer.
 pub const VERSION: u8 = 1;
+/// Second byte of a value with a footer.
+pub const VERSION_FOOTER: u8 = 2;
+/// First byte of a footer: an ext with a length of four bytes.
+const MARK_FOOTER: u8 = 0xC9;
 /// Data of arrays begins at a multiple of this, counted from the first byte of the value.
 pub const ALIGNMENT: usize = 16;

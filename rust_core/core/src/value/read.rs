@@ -1,6 +1,8 @@
 //! The checked reader of tokens.
 
-use super::{MARK, VERSION, ValueError};
+use super::ValueError;
+use super::footer::{Footer, Open, Rebuilt};
+use super::layout::Layout;
 
 /// One token. Ext payloads are not consumed: take them with [`Reader::take`], or read the tokens inside and then call
 /// [`Reader::close`].
@@ -40,22 +42,33 @@ pub struct Reader<'a> {
     /// Slots that containers may still claim. Each item takes a byte at least, so all containers of a value together hold
     /// fewer items than the value has bytes. Checking only each one would let 512 nested heads claim the rest 512 times.
     slots: usize,
+    /// Of a whole value that has a footer.
+    footer: Option<Box<Rebuilt<'a>>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a whole value, envelope first. Errors: `value.malformed`, `value.format_version`.
+    /// Reads a whole value, envelope first. A footer is checked against what is read, which takes that the caller gives every
+    /// container to [`Reader::open_array`] or [`Reader::open_map`]. Errors: `value.malformed`, `value.format_version`.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Result<Self, ValueError> {
-        match bytes {
-            [MARK, VERSION, ..] => Ok(Self { bytes, pos: 2, slots: bytes.len() }),
-            [MARK, found, ..] if *found > VERSION => Err(ValueError::FormatVersion { found: *found }),
-            _ => Err(ValueError::Malformed { offset: 0, reason: "no value envelope" }),
+        let layout = Layout::of(bytes)?;
+        let mut reader = Self::at(&bytes[..layout.object_end], 2);
+        if layout.row_count > 0 {
+            let written = &bytes[layout.object_end..];
+            reader.footer = Some(Box::new(Rebuilt { footer: Footer::default(), written, seals: 0 }));
         }
+        Ok(reader)
     }
 
     /// Reads a payload, which has no envelope.
     pub fn bare(bytes: &'a [u8]) -> Self {
-        Self { bytes, pos: 0, slots: bytes.len() }
+        Self::at(bytes, 0)
+    }
+
+    /// Reads on from `pos`.
+    #[inline]
+    pub(super) fn at(bytes: &'a [u8], pos: usize) -> Self {
+        Self { bytes, pos: pos.min(bytes.len()), slots: bytes.len(), footer: None }
     }
 
     /// Offset of the next byte.
@@ -97,13 +110,72 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Errors unless the value ends here.
+    /// Errors unless the value ends here and has the footer that fits.
     #[inline]
-    pub fn finish(&self) -> Result<(), ValueError> {
+    pub fn finish(&mut self) -> Result<(), ValueError> {
         if self.pos != self.bytes.len() {
             return Err(self.malformed("trailing bytes"));
         }
+        if self.footer.as_mut().is_some_and(|footer| !footer.fits()) {
+            return Err(self.malformed("a footer that does not fit"));
+        }
         Ok(())
+    }
+
+    /// Begins the items of a list of `len` items, whose token was read. Marks go before the items that [`Open`] names.
+    #[inline]
+    pub fn open_array(&self, len: usize) -> Open {
+        self.opened(len, false)
+    }
+
+    /// Begins the entries of a map, as above.
+    #[inline]
+    pub fn open_map(&self, len: usize) -> Open {
+        self.opened(len, true)
+    }
+
+    #[inline]
+    fn opened(&self, len: usize, is_map: bool) -> Open {
+        match &self.footer {
+            None => Open::new(None, self.pos, len, is_map, true),
+            Some(known) => Open::new(Some(&known.footer), self.pos, len, is_map, known.seals > 0),
+        }
+    }
+
+    /// The next item is one that the innermost open container wants marked.
+    pub fn mark(&mut self) {
+        if let Some(known) = &mut self.footer {
+            known.footer.mark(self.pos);
+        }
+    }
+
+    /// Ends the innermost open list or map.
+    #[inline]
+    pub fn end(&mut self, open: Open) {
+        if self.footer.is_some() && open.is_large(self.pos) {
+            self.end_large(open);
+        }
+    }
+
+    #[cold]
+    fn end_large(&mut self, open: Open) {
+        if let Some(known) = self.footer.as_mut().filter(|known| known.seals == 0) {
+            known.footer.close(&open, &self.bytes[..self.pos]);
+        }
+    }
+
+    /// Begins a tagged object or a set, in which the footer knows nothing.
+    pub fn seal(&mut self) {
+        if let Some(known) = &mut self.footer {
+            known.seals += 1;
+        }
+    }
+
+    /// Ends it.
+    pub fn unseal(&mut self) {
+        if let Some(known) = &mut self.footer {
+            known.seals -= 1;
+        }
     }
 
     /// Errors unless the ext whose payload ends at `end` was read exactly.

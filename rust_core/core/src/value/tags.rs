@@ -34,3 +34,5 @@ pub const NDARRAY: u8 = 0x0E;
 pub const ARRAY_SCALAR: u8 = 0x0F;
 /// Tag, version, payload: an object of a class that a process registered under the tag.
 pub const TAGGED: u8 = 0x10;
+/// Footer: where the items of large containers are. Only ever behind the object of a value.
+pub const FOOTER: u8 = 0x11;

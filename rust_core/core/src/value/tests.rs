@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::Coded;
-use crate::limits::{DEPTH_CEILING, ValueLimits};
+use crate::limits::{DEPTH_CEILING, FOOTER_STRIDE, ValueLimits};
 
 #[derive(Clone, Debug, PartialEq)]
-enum Tree {
+pub(super) enum Tree {
     Nil,
     Bool(bool),
     Int(i64),
@@ -35,17 +35,26 @@ fn push(tree: &Tree, encoder: &mut Encoder<'_>) -> Result<(), ValueError> {
         Tree::Str(text) => encoder.str(text)?,
         Tree::Bin(bytes) => encoder.bin(bytes)?,
         Tree::List(items) => {
-            encoder.begin_array(items.len())?;
-            items.iter().try_for_each(|item| push(item, encoder))?;
-            encoder.end();
+            let open = encoder.begin_array(items.len())?;
+            let mut next_mark = open.first_mark();
+            for (index, item) in items.iter().enumerate() {
+                if index == next_mark {
+                    encoder.mark();
+                    next_mark += FOOTER_STRIDE;
+                }
+                push(item, encoder)?;
+            }
+            encoder.end(open);
         }
         Tree::Map(entries) => {
-            encoder.begin_map(entries.len())?;
-            for (key, value) in entries {
-                push(key, encoder)?;
-                push(value, encoder)?;
+            let open = encoder.begin_map(entries.len())?;
+            for part in entries.iter().flat_map(|(key, value)| [key, value]) {
+                if open.is_marked() {
+                    encoder.mark();
+                }
+                push(part, encoder)?;
             }
-            encoder.end();
+            encoder.end(open);
         }
         Tree::Tuple(items) => {
             let ext = encoder.begin_ext(tags::TUPLE);
@@ -73,11 +82,24 @@ fn encode_with(tree: &Tree, limits: &ValueLimits) -> Result<Vec<u8>, ValueError>
     Ok(out.split_off(6))
 }
 
-fn encode(tree: &Tree) -> Vec<u8> {
+pub(super) fn encode(tree: &Tree) -> Vec<u8> {
     encode_with(tree, &ValueLimits::default()).expect("within the default limits")
 }
 
-fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
+fn pull_items(reader: &mut Reader<'_>, len: usize) -> Result<Vec<Tree>, ValueError> {
+    let open = reader.open_array(len);
+    let mut items = Vec::new();
+    for index in 0..len {
+        if open.is_marked() && index > 0 && index % FOOTER_STRIDE == 0 {
+            reader.mark();
+        }
+        items.push(pull(reader)?);
+    }
+    reader.end(open);
+    Ok(items)
+}
+
+pub(super) fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
     Ok(match reader.token()? {
         Token::Nil => Tree::Nil,
         Token::Bool(value) => Tree::Bool(value),
@@ -86,9 +108,18 @@ fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
         Token::Float(value) => Tree::Float(value.to_bits()),
         Token::Str(bytes) => Tree::Str(String::from_utf8(bytes.to_vec()).map_err(|_| reader.malformed("utf-8"))?),
         Token::Bin(bytes) => Tree::Bin(bytes.to_vec()),
-        Token::Array(len) => Tree::List((0..len).map(|_| pull(reader)).collect::<Result<_, _>>()?),
+        Token::Array(len) => Tree::List(pull_items(reader, len)?),
         Token::Map(len) => {
-            Tree::Map((0..len).map(|_| Ok((pull(reader)?, pull(reader)?))).collect::<Result<_, ValueError>>()?)
+            let open = reader.open_map(len);
+            let part = |reader: &mut Reader<'_>| {
+                if open.is_marked() {
+                    reader.mark();
+                }
+                pull(reader)
+            };
+            let entries = (0..len).map(|_| Ok((part(reader)?, part(reader)?))).collect::<Result<_, ValueError>>()?;
+            reader.end(open);
+            Tree::Map(entries)
         }
         Token::Ext { code: tags::TUPLE, len } => {
             let end = reader.pos() + len;
@@ -99,7 +130,9 @@ fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
         Token::Ext { code: tags::TAGGED, len } => {
             let end = reader.pos() + len;
             let (tag, version) = reader.tag()?;
+            reader.seal();
             let payload = pull(reader)?;
+            reader.unseal();
             reader.close(end)?;
             Tree::Tagged(tag.to_owned(), version, Box::new(payload))
         }
@@ -114,7 +147,7 @@ fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
     })
 }
 
-fn decode(bytes: &[u8]) -> Result<Tree, ValueError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Tree, ValueError> {
     let mut reader = Reader::new(bytes)?;
     let tree = pull(&mut reader)?;
     reader.finish()?;
@@ -131,7 +164,7 @@ fn array() -> impl Strategy<Value = Tree> {
     })
 }
 
-fn tree() -> impl Strategy<Value = Tree> {
+pub(super) fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         Just(Tree::Nil),
         any::<bool>().prop_map(Tree::Bool),
@@ -195,10 +228,11 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..400)) {
+    fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
         let _ = validate(&bytes);
-        bytes.splice(0..0, [MARK, VERSION]);
-        let _ = validate(&bytes);
+        for version in [VERSION, VERSION_FOOTER] {
+            let _ = validate(&[&[MARK, version], &bytes[..]].concat());
+        }
     }
 
     #[test]
@@ -285,7 +319,7 @@ fn an_array_whose_shape_does_not_fit_its_data_is_malformed() {
 
 #[test]
 fn an_envelope_of_a_later_version_says_so_and_plain_messagepack_is_no_value() {
-    assert_eq!(validate(&[MARK, VERSION + 1, 0xC0]).unwrap_err().code(), "value.format_version");
+    assert_eq!(validate(&[MARK, VERSION_FOOTER + 1, 0xC0]).unwrap_err().code(), "value.format_version");
     assert_eq!(validate(&[0x81, 0xA1, b'a', 0x01]).unwrap_err().code(), "value.malformed");
     assert_eq!(validate(&[]).unwrap_err().code(), "value.malformed");
 }

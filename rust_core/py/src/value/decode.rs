@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{exceptions::PyUnicodeDecodeError, ffi};
-use spellkeep_core::limits::DEPTH_CEILING;
+use spellkeep_core::limits::{DEPTH_CEILING, FOOTER_STRIDE};
 use spellkeep_core::value::{Reader, Token};
 
 use super::BufferOwner;
@@ -23,7 +23,7 @@ impl<'py, 'a> Builder<'py, 'a> {
     }
 
     /// Errors unless everything was read.
-    pub fn finish(&self) -> Outcome {
+    pub fn finish(&mut self) -> Outcome {
         Ok(self.reader.finish()?)
     }
 
@@ -89,14 +89,21 @@ impl<'py, 'a> Builder<'py, 'a> {
     #[inline(never)]
     fn map(&mut self, len: usize) -> Outcome<Bound<'py, PyAny>> {
         self.enter()?;
+        let open = self.reader.open_map(len);
         // SAFETY: `dict` is a fresh dict that nobody else has seen; keys and values are owned while they are put in.
         unsafe {
             let dict = self.owned(new_dict(len))?;
             for _ in 0..len {
+                if open.is_marked() {
+                    self.reader.mark();
+                }
                 let key = match self.reader.token()? {
                     Token::Str(bytes) => keys::key(self.py, bytes).map_err(|error| self.not_text(error))?,
                     token => self.build(token).map_err(|failure| failure.through(dict.as_ptr(), "<key>".into()))?,
                 };
+                if open.is_marked() {
+                    self.reader.mark();
+                }
                 let value = self.value().map_err(|failure| failure.through_value(dict.as_ptr(), &key))?;
                 if ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
                     return Err(self.refused_member(&key));
@@ -105,6 +112,7 @@ impl<'py, 'a> Builder<'py, 'a> {
             if ffi::PyDict_Size(dict.as_ptr()) as usize != len {
                 return Err(self.reader.malformed("a map with equal keys").into());
             }
+            self.reader.end(open);
             self.depth -= 1;
             Ok(dict)
         }
@@ -127,13 +135,20 @@ impl<'py, 'a> Builder<'py, 'a> {
     #[inline(never)]
     fn list(&mut self, len: usize) -> Outcome<Bound<'py, PyAny>> {
         self.enter()?;
+        let open = self.reader.open_array(len);
+        let mut next_mark = open.first_mark();
         // SAFETY: a fresh list of `len` empty places, each filled once. Released half full, it skips the empty ones.
         unsafe {
             let list = self.owned(ffi::PyList_New(len as ffi::Py_ssize_t))?;
             for index in 0..len {
+                if index == next_mark {
+                    self.reader.mark();
+                    next_mark += FOOTER_STRIDE;
+                }
                 let item = self.value().map_err(|failure| failure.through_item(list.as_ptr(), index))?;
                 ffi::PyList_SET_ITEM(list.as_ptr(), index as ffi::Py_ssize_t, item.into_ptr());
             }
+            self.reader.end(open);
             self.depth -= 1;
             Ok(list)
         }

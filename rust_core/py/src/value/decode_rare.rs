@@ -6,6 +6,7 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyComplex, PyDate, PyDateTime, PyDelta, PyDict, PyInt, PyString, PyTime, PyTuple, PyTzInfo,
 };
 use pyo3::{ffi, intern};
+use spellkeep_core::limits::FOOTER_STRIDE;
 use spellkeep_core::value::{
     ArrayHeader, Clock, Date, Moment, Reader, Span, Token, Zone, decimal_is_plain, measure, tags,
 };
@@ -41,16 +42,23 @@ impl<'py> Builder<'py, '_> {
     fn tuple(&mut self) -> Outcome<Bound<'py, PyAny>> {
         let len = self.array_len()?;
         self.enter()?;
+        let open = self.reader.open_array(len);
+        let mut next_mark = open.first_mark();
         // SAFETY: a fresh tuple of `len` empty places, each filled once before anyone sees it.
         unsafe {
             let tuple = Bound::from_owned_ptr_or_err(self.py, ffi::PyTuple_New(len as ffi::Py_ssize_t))?;
             for index in 0..len {
+                if index == next_mark {
+                    self.reader.mark();
+                    next_mark += FOOTER_STRIDE;
+                }
                 let item = self.value().map_err(|failure| failure.through_item(tuple.as_ptr(), index))?;
                 // The setter checks that no one else holds the tuple, and takes the item in any case.
                 if ffi::PyTuple_SetItem(tuple.as_ptr(), index as ffi::Py_ssize_t, item.into_ptr()) != 0 {
                     return Err(PyErr::fetch(self.py).into());
                 }
             }
+            self.reader.end(open);
             self.depth -= 1;
             Ok(tuple)
         }
@@ -60,6 +68,7 @@ impl<'py> Builder<'py, '_> {
     fn set(&mut self, code: u8) -> Outcome<Bound<'py, PyAny>> {
         let len = self.array_len()?;
         self.enter()?;
+        self.reader.seal();
         // SAFETY: a fresh set; `PySet_Add` also fills frozen sets that nobody else has seen.
         unsafe {
             let empty = std::ptr::null_mut();
@@ -74,6 +83,7 @@ impl<'py> Builder<'py, '_> {
             if ffi::PySet_Size(set.as_ptr()) as usize != len {
                 return Err(self.reader.malformed("a set with equal items").into());
             }
+            self.reader.unseal();
             self.depth -= 1;
             Ok(set)
         }
@@ -84,6 +94,7 @@ impl<'py> Builder<'py, '_> {
     fn tagged(&mut self, end: usize) -> Outcome<Bound<'py, PyAny>> {
         let (tag, version) = self.reader.tag()?;
         self.enter()?;
+        self.reader.seal();
         let start = self.reader.pos();
         let built = match registered_tag(self.py, tag)? {
             Some(decode) => {
@@ -98,6 +109,7 @@ impl<'py> Builder<'py, '_> {
                 Bound::new(self.py, Tagged { tag: tag.to_owned(), version, payload, shape })?.into_any()
             }
         };
+        self.reader.unseal();
         self.depth -= 1;
         Ok(built)
     }

@@ -5,6 +5,7 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use spellkeep_core::limits::FOOTER_STRIDE;
 use spellkeep_core::value::{Encoder, ValueError, tags};
 
 use super::failure::{Failure, Outcome, member_segment};
@@ -168,11 +169,34 @@ impl<'py> Walker<'py, '_> {
         let (origin, ob) = (ob, copy.as_ptr());
         #[cfg(not(Py_GIL_DISABLED))]
         let origin = ob;
-        // SAFETY: `ob` is a dict. `PyDict_Next` checks its position against the dict as it is, so it stays within bounds even
-        // if Python code changes the dict meanwhile; key and value are owned while such code may run.
+        // SAFETY: `ob` is a dict.
         unsafe {
             let len = ffi::PyDict_Size(ob);
-            self.encoder.begin_map(len as usize).map_err(|error| Failure::at_container(error, origin))?;
+            let open = self.encoder.begin_map(len as usize).map_err(|error| Failure::at_container(error, origin))?;
+            if open.is_marked() {
+                self.entries::<true>(ob, len, origin)?;
+            } else {
+                self.entries::<false>(ob, len, origin)?;
+            }
+            self.encoder.end(open);
+            Ok(())
+        }
+    }
+
+    /// The entries of a dict; `MARKED` if the footer wants to know where each key and value begins.
+    ///
+    /// # Safety
+    /// As for [`Walker::dict`]; `len` is its size, `origin` the dict that the caller of the walk knows.
+    #[inline(always)]
+    unsafe fn entries<const MARKED: bool>(
+        &mut self,
+        ob: *mut ffi::PyObject,
+        len: ffi::Py_ssize_t,
+        origin: *mut ffi::PyObject,
+    ) -> Outcome {
+        // SAFETY: as promised by the caller. `PyDict_Next` checks its position against the dict as it is, so it stays within
+        // bounds even if Python code changes the dict meanwhile; key and value are owned while such code may run.
+        unsafe {
             let (mut position, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
             let mut left = len;
             while ffi::PyDict_Next(ob, &mut position, &mut key, &mut value) != 0 {
@@ -180,8 +204,14 @@ impl<'py> Walker<'py, '_> {
                     return Err(ValueError::Changed.into());
                 }
                 left -= 1;
+                if MARKED {
+                    self.encoder.mark();
+                }
                 if is_type(ffi::Py_TYPE(key), &raw mut ffi::PyUnicode_Type) {
                     self.text(key).map_err(|failure| self.at_key(failure, origin, key))?;
+                    if MARKED {
+                        self.encoder.mark();
+                    }
                     match self.leaf(value) {
                         Ok(true) => continue,
                         Ok(false) => {}
@@ -194,6 +224,9 @@ impl<'py> Walker<'py, '_> {
                     let key = Bound::from_borrowed_ptr(self.py, key);
                     let value = Bound::from_borrowed_ptr(self.py, value);
                     self.value(key.as_ptr()).map_err(|failure| self.at_key(failure, origin, key.as_ptr()))?;
+                    if MARKED {
+                        self.encoder.mark();
+                    }
                     self.value(value.as_ptr()).map_err(|failure| failure.through_value(origin, &key))?;
                 }
                 if ffi::PyDict_Size(ob) != len {
@@ -204,7 +237,6 @@ impl<'py> Walker<'py, '_> {
                 return Err(ValueError::Changed.into());
             }
         }
-        self.encoder.end();
         Ok(())
     }
 
@@ -245,11 +277,16 @@ impl<'py> Walker<'py, '_> {
         // SAFETY: `ob` is a list, its size is read again before each item, and an item is owned while Python code may run.
         unsafe {
             let len = ffi::PyList_GET_SIZE(ob);
-            self.encoder.begin_array(len as usize).map_err(|error| Failure::at_container(error, origin))?;
+            let open = self.encoder.begin_array(len as usize).map_err(|error| Failure::at_container(error, origin))?;
+            let mut next_mark = open.first_mark() as ffi::Py_ssize_t;
             let mut index = 0;
             while index < len {
                 if ffi::PyList_GET_SIZE(ob) != len {
                     return Err(ValueError::Changed.into());
+                }
+                if index == next_mark {
+                    self.encoder.mark();
+                    next_mark += FOOTER_STRIDE as ffi::Py_ssize_t;
                 }
                 let item = ffi::PyList_GET_ITEM(ob, index);
                 match self.leaf(item) {
@@ -266,8 +303,8 @@ impl<'py> Walker<'py, '_> {
             if ffi::PyList_GET_SIZE(ob) != len {
                 return Err(ValueError::Changed.into());
             }
+            self.encoder.end(open);
         }
-        self.encoder.end();
         Ok(())
     }
 }

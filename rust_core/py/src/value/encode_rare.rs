@@ -7,6 +7,7 @@ use pyo3::types::{
     PyString, PyTime, PyTimeAccess, PyTuple, PyTzInfo, PyTzInfoAccess,
 };
 use pyo3::{ffi, intern};
+use spellkeep_core::limits::FOOTER_STRIDE;
 use spellkeep_core::value::{Clock, Date, Moment, Span, Zone, tags};
 
 use super::arrays;
@@ -38,8 +39,14 @@ impl<'py> Walker<'py, '_> {
     #[inline(never)]
     fn sequence(&mut self, ob: &Bound<'py, PyAny>, code: u8, items: &Bound<'py, PyTuple>) -> Outcome {
         let ext = self.encoder.begin_ext(code);
-        self.encoder.begin_array(items.len()).map_err(|error| Failure::at_container(error, ob.as_ptr()))?;
+        let opened = self.encoder.begin_array(items.len());
+        let open = opened.map_err(|error| Failure::at_container(error, ob.as_ptr()))?;
+        let mut next_mark = open.first_mark();
         for index in 0..items.len() {
+            if index == next_mark {
+                self.encoder.mark();
+                next_mark += FOOTER_STRIDE;
+            }
             let item = items.get_borrowed_item(index)?;
             // SAFETY: tuples do not change, and the caller keeps this one alive.
             unsafe { self.value(item.as_ptr()) }.map_err(|failure| match code {
@@ -47,7 +54,7 @@ impl<'py> Walker<'py, '_> {
                 _ => failure.through(ob.as_ptr(), member_segment("item", &item)),
             })?;
         }
-        self.encoder.end();
+        self.encoder.end(open);
         Ok(self.encoder.end_ext(ext)?)
     }
 
@@ -231,6 +238,7 @@ pub(super) fn unsupported(ob: &Bound<'_, PyAny>) -> Box<Failure> {
         "collections.deque" | "range" | "generator" | "dict_keys" | "dict_values" | "dict_items" | "array.array" => {
             "convert it with list(...)"
         }
+        "spellkeep.DictView" | "spellkeep.SequenceView" => "keep what view.to_python() gives",
         "memoryview" => "copy it with bytes(...)",
         "pathlib.PosixPath" | "pathlib.WindowsPath" | "pathlib._local.PosixPath" | "pathlib._local.WindowsPath" => {
             "convert it with str(...)"
