@@ -1,4 +1,5 @@
-"""Encode and decode three typical values, side by side with ormsgpack. Medians of interleaved rounds, in microseconds.
+"""Encode and decode three typical values, side by side with ormsgpack, and read parts of a large one, side by side with
+all of it. Medians of interleaved rounds, in microseconds.
 
     python benches/value_smoke.py [rounds]
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import statistics
 import sys
 import timeit
+from collections.abc import Callable
 from typing import Any
 
 import ormsgpack
 
+import spellkeep as sk
 from spellkeep.value import decode, encode
 
 SMALL = {
@@ -55,22 +58,57 @@ NESTED = {
 }
 
 
+SCOUT = sk.StateScope.agent("scout")
+CHAT: dict[str, Any] = {f"field_{index}": index for index in range(18)} | {
+    "messages": [
+        {"id": index, "role": "user", "content": f"message {index}: " + "what was said and meant, " * 6}
+        for index in range(5000)
+    ],
+    "meta": {"model": "large-2"},
+}
+
+
+def timed(calls: dict[str, tuple[Callable[[], Any], int]], rounds: int) -> dict[str, float]:
+    """Microseconds of each call, which takes turns with the others."""
+    times: dict[str, list[float]] = {label: [] for label in calls}
+    for _ in range(rounds):
+        for label, (call, number) in calls.items():
+            times[label].append(timeit.timeit(call, number=number) / number * 1e6)
+    return {label: statistics.median(rows) for label, rows in times.items()}
+
+
+def measure_views(rounds: int) -> None:
+    """Parts of one large value, by a view and by ``get``."""
+    with sk.open("memory:") as state:
+        handle = state.scope(SCOUT)
+        handle["chat"] = CHAT
+        if handle.view("chat")["messages"][4711].to_python() != CHAT["messages"][4711]:
+            raise SystemExit("a view shows something else")
+        calls: dict[str, tuple[Callable[[], Any], int]] = {
+            'get(key)["meta"]': (lambda: handle["chat"]["meta"], 1),
+            'view(key)["meta"]': (lambda: handle.view("chat")["meta"], 1000),
+            'view(key)["messages"][4711]["content"]': (lambda: handle.view("chat")["messages"][4711]["content"], 1000),
+            "view(key).to_python()": (lambda: handle.view("chat").to_python(), 1),
+        }
+        us = timed(calls, rounds)
+    whole = us['get(key)["meta"]']
+    print(f"conversation of 5,000 messages: {len(encode(CHAT))} bytes")
+    for label, took in us.items():
+        print(f"  {label:39} {took:10.2f} us   {whole / took:8.1f} times as fast as get")
+
+
 def measure(name: str, value: Any, rounds: int) -> None:
     ours, theirs = encode(value), ormsgpack.packb(value)
     if decode(ours) != value:
         raise SystemExit(f"{name} does not round-trip")
-    calls = {
-        "encode": lambda: encode(value),
-        "ormsgpack.packb": lambda: ormsgpack.packb(value),
-        "decode": lambda: decode(ours),
-        "ormsgpack.unpackb": lambda: ormsgpack.unpackb(theirs),
-    }
     number = max(20, 400_000 // len(ours))
-    times: dict[str, list[float]] = {label: [] for label in calls}
-    for _ in range(rounds):
-        for label, call in calls.items():
-            times[label].append(timeit.timeit(call, number=number) / number * 1e6)
-    us = {label: statistics.median(rows) for label, rows in times.items()}
+    calls: dict[str, tuple[Callable[[], Any], int]] = {
+        "encode": (lambda: encode(value), number),
+        "ormsgpack.packb": (lambda: ormsgpack.packb(value), number),
+        "decode": (lambda: decode(ours), number),
+        "ormsgpack.unpackb": (lambda: ormsgpack.unpackb(theirs), number),
+    }
+    us = timed(calls, rounds)
     print(f"{name}: {len(ours)} bytes (ormsgpack {len(theirs)})")
     for mine, other in (("encode", "ormsgpack.packb"), ("decode", "ormsgpack.unpackb")):
         print(f"  {mine}  {us[mine]:8.3f} us   {other:17} {us[other]:8.3f} us   ratio {us[mine] / us[other]:.2f}")
@@ -80,3 +118,4 @@ if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 41
     for name, value in (("small dict", SMALL), ("agent message", MESSAGE), ("nested state", NESTED)):
         measure(name, value, rounds)
+    measure_views(min(rounds, 15))

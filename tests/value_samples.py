@@ -149,3 +149,16 @@ def corrupted(data: bytes) -> Corrupted:
 
 
 HEAD = b"\xc1\x01"
+
+
+def conversation(count: int = 300) -> dict[str, Any]:
+    """A dict of 20 fields, one of them long."""
+    messages = [{"id": number, "role": "user", "content": f"message {number} " * 5} for number in range(count)]
+    return {f"field{number}": number for number in range(18)} | {"messages": messages, "meta": {"model": "large"}}
+
+
+def without_footer(data: bytes) -> bytes:
+    """As the first version of the format had it."""
+    if data[1] == 1:
+        return data
+    return data[:1] + b"\x01" + data[2 : len(data) - int.from_bytes(data[-4:], "little") - 6]

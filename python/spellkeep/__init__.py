@@ -17,15 +17,17 @@ from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 from spellkeep.store import StateManager, open
-from spellkeep.value import Limits, Tagged, register
+from spellkeep.value import DictView, Limits, SequenceView, Tagged, register
 
 __all__ = [
     "Batch",
     "Change",
+    "DictView",
     "Entry",
     "Limits",
     "Recovery",
     "ScopeHandle",
+    "SequenceView",
     "StateClass",
     "StateManager",
     "StateScope",

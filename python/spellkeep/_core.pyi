@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal, Self, TypeAlias, final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeAlias, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -13,16 +13,20 @@ from spellkeep.scope import ScopeKind
 __all__ = [
     "Batch",
     "Changes",
+    "DictView",
     "EntryBuffer",
     "Items",
     "Limits",
     "ScopeHandle",
+    "SequenceView",
     "StateScope",
     "Store",
     "Tagged",
+    "ViewIter",
     "value_decode",
     "value_encode",
     "value_use_registry",
+    "value_view",
 ]
 
 # scope ------------------------------------------------------------
@@ -122,11 +126,64 @@ class Tagged:
         """The payload, decoded anew at each access. Raises: as ``decode``."""
     def __hash__(self) -> int: ...
 
+@final
+class DictView(Mapping[Any, Any]):
+    """A read-only view of a stored dict: what is asked for is found in the stored bytes, and nothing else is read."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> ViewIter: ...
+    def get(self, key: Any, default: Any = None, /) -> Any:
+        """The value under `key`, or `default`."""
+    def __contains__(self, key: object, /) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> Any: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def _iter_values(self) -> ViewIter: ...
+    def _iter_items(self) -> ViewIter: ...
+    def to_python(self) -> dict[Any, Any]:
+        """The dict itself, as ``get`` of the store would give it: read whole, checked whole, and free to be changed."""
+
+@final
+class SequenceView(Sequence[Any]):
+    """A read-only view of a stored list or tuple. A slice is a list (of a tuple: a tuple) of the items it names."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Sequence[Any]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> ViewIter: ...
+    def __reversed__(self) -> Iterator[Any]: ...
+    def __contains__(self, value: object, /) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> Any: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def index(self, value: Any, start: int = 0, stop: int = sys.maxsize, /) -> int:
+        """The first index, from `start` to before `stop`, of a value equal to `value`."""
+    def count(self, value: Any, /) -> int:
+        """How many values are equal to `value`."""
+    def to_python(self) -> list[Any] | tuple[Any, ...]:
+        """The list or tuple itself, as ``get`` of the store would give it: read whole, and free to be changed."""
+
+@final
+class ViewIter:
+    """An iterator over a view."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __next__(self) -> Any: ...
+    def __length_hint__(self) -> int: ...
+
 def value_encode(value: Any, *, limits: Limits | None = None) -> bytes:
     """Encode a value as the store would keep it."""
 
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""
+
+def value_view(data: bytes) -> Any:
+    """View a value in the bytes that ``value_encode`` returned, without rebuilding it."""
 
 def value_use_registry(
     by_class: dict[type, tuple[str, int, Callable[[Any], Any]]], by_tag: dict[str, Callable[[Any, int], Any]]
@@ -140,7 +197,7 @@ _Parts: TypeAlias = tuple[Any, int, int, int]
 
 @final
 class EntryBuffer:
-    """Keeps an entry alive for arrays that point into its value."""
+    """Keeps an entry alive for arrays and memoryviews that point into its value."""
 
     if sys.version_info >= (3, 12):
         def __buffer__(self, flags: int, /) -> memoryview: ...
@@ -204,6 +261,8 @@ class ScopeHandle:
     ) -> int: ...
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`, or `default`."""
+    def view(self, key: str) -> Any:
+        """A lazy view of the value under `key`. See ``StateManager.view``."""
     def _entry_parts(self, key: str) -> _Parts | None: ...
     def delete(self, key: str, *, if_version: int | None = None) -> int:
         """Remove `key`; return the tombstone's version, or 0 when there was nothing."""
@@ -272,6 +331,16 @@ class Store:
 
         Raises: InvalidKey; Corrupted (value.malformed); Closed, Forked.
         Cost: one hash lookup without a lock, and the decoding.
+        """
+    def view(self, scope: StateScope, key: str) -> Any:
+        """A lazy, read-only view of the value under `key`: only what is asked of it is read.
+
+        Returns: a `DictView` of a dict, a `SequenceView` of a list or tuple. Any other value comes as ``get`` gives it,
+            but bytes as a read-only memoryview and arrays read-only, both without a copy. It shows the value as it is
+            now, also when the key is overwritten and when the store is closed.
+        Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed), then or when damage is reached;
+            Closed, Forked.
+        Cost: one hash lookup without a lock; a field or item of a large value takes about a microsecond.
         """
     def _entry_parts(self, scope: StateScope, key: str) -> _Parts | None: ...
     def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int:

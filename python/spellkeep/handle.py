@@ -194,6 +194,10 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
         """As ``get``."""
         return self.get(key, default)
 
+    async def aview(self, key: str) -> Any:
+        """As ``view``."""
+        return self.view(key)
+
     async def aentry(self, key: str) -> Entry:
         """As ``entry``."""
         return self.entry(key)

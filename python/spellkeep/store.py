@@ -196,6 +196,10 @@ class StateManager(_core.Store):
         """As ``get``."""
         return self.get(scope, key, default)
 
+    async def aview(self, scope: StateScope, key: str) -> Any:
+        """As ``view``."""
+        return self.view(scope, key)
+
     async def aentry(self, scope: StateScope, key: str) -> Entry:
         """As ``entry``."""
         return self.entry(scope, key)

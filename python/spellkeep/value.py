@@ -10,6 +10,8 @@ back as something else. A memoryview is refused: what it looks at is not its own
 
 Stored data never names code. It holds a tag; what the tag means is decided by what this process has registered, and a
 tag that it has not registered comes back as an inert `Tagged`.
+
+A `DictView` or `SequenceView` looks into a large value without rebuilding it: ``state.view``.
 """
 
 from __future__ import annotations
@@ -18,16 +20,20 @@ import datetime
 import decimal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from spellkeep import _core
-from spellkeep._core import Limits, Tagged
+from spellkeep._core import DictView, Limits, SequenceView, Tagged
 from spellkeep._core import value_decode as decode
 from spellkeep._core import value_encode as encode
+from spellkeep._core import value_view as view
 from spellkeep._kinds import codec_of
 
-__all__ = ["Limits", "Tagged", "decode", "encode", "register"]
+__all__ = ["DictView", "Limits", "SequenceView", "Tagged", "decode", "encode", "register", "view"]
+
+Mapping.register(DictView)
+Sequence.register(SequenceView)
 
 C = TypeVar("C", bound=type)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import AsyncIterator, ItemsView, Iterator, KeysView, Mapping, MutableMapping, Sequence, ValuesView
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -13,10 +13,12 @@ import spellkeep as sk
 from spellkeep import (
     Batch,
     Change,
+    DictView,
     Entry,
     Limits,
     Recovery,
     ScopeHandle,
+    SequenceView,
     StateClass,
     StateManager,
     StateScope,
@@ -240,6 +242,32 @@ def uses_a_handle(handle: ScopeHandle) -> None:
     handle.state_class = StateClass.TRUSTED  # type: ignore[misc]
 
 
+def uses_views(state: StateManager, handle: ScopeHandle, seen: DictView, items: SequenceView) -> None:
+    """A view may be one of two, or a plain value, and its reader says which."""
+    chat: DictView = state.view(SCOUT, "k")
+    messages: SequenceView = handle.view("k")
+    print(chat["messages"][3]["content"], messages)
+    mapping: Mapping[Any, Any] = seen
+    assert_type(mapping.get("k"), Any | None)
+    assert_type(seen.to_python(), dict[Any, Any])
+    assert_type(seen.keys(), KeysView[Any])
+    assert_type(seen.items(), ItemsView[Any, Any])
+    assert_type("k" in seen, bool)
+    assert_type(len(seen), int)
+    sequence: Sequence[Any] = items
+    assert_type(sequence.index(1), int)
+    assert_type(items[1:3], Sequence[Any])
+    assert_type(items.to_python(), list[Any] | tuple[Any, ...])
+
+    seen["k"] = 1  # type: ignore[index]
+    items[0] = 1  # type: ignore[index]
+    del seen["k"]  # type: ignore[attr-defined]
+    items.append(1)  # type: ignore[attr-defined]
+    items["k"]  # type: ignore[call-overload]
+    state.view(SCOUT)  # type: ignore[call-arg]
+    state.view(SCOUT, "k", None)  # type: ignore[call-arg]
+
+
 async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     """What is awaited is what the sync call returns."""
     async with state as entered:
@@ -248,6 +276,8 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     assert_type(await state.adelete(SCOUT, "k"), int)
     assert_type(await state.aexists(SCOUT, "k"), bool)
     assert_type(await state.aentry(SCOUT, "k"), Entry)
+    assert_type(await state.aview(SCOUT, "k"), Any)
+    assert_type(await handle.aview("k"), Any)
     assert_type(await state.alist_keys(SCOUT), list[str])
     assert_type(state.aitems(SCOUT), AsyncIterator[tuple[str, Any]])
     assert_type(await state.aclear_scope(SCOUT), int)

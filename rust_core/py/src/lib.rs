@@ -17,5 +17,7 @@ mod _core {
     #[pymodule_export]
     use super::store::{Batch, Changes, EntryBuffer, Items, ScopeHandle, Store};
     #[pymodule_export]
-    use crate::value::{Limits, Tagged, value_decode, value_encode, value_use_registry};
+    use crate::value::{
+        DictView, Limits, SequenceView, Tagged, ViewIter, value_decode, value_encode, value_use_registry, value_view,
+    };
 }

@@ -16,7 +16,11 @@ fn look(lens: &Lens<'_>, at: usize, depth: u32) -> Result<Tree, ValueError> {
         let mut at = place.body;
         for _ in 0..place.len {
             let value = lens.skip(at)?;
-            entries.push((pull(&mut lens.reader(at))?, look(lens, value, depth + 1)?));
+            let key = pull(&mut lens.reader(at))?;
+            if matches!(key, Tree::Str(_)) {
+                lens.find(&place, &token(&key))?;
+            }
+            entries.push((key, look(lens, value, depth + 1)?));
             at = lens.skip(value)?;
         }
         return Ok(Tree::Map(entries));
@@ -201,10 +205,13 @@ fn one_item_is_found_without_reading_those_before_it() {
 
 #[test]
 fn the_bytes_of_version_2_do_not_change() {
-    let tree = Tree::Map(
-        (0..17u8).map(|number| (Tree::Str(char::from(b'a' + number).into()), Tree::Bin(vec![number; 70]))).collect(),
-    );
-    let bytes = encode(&tree);
+    let entry = |number: u8| (Tree::Str(char::from(b'a' + number).into()), Tree::Bin(vec![number; 70]));
+    // One entry less, and there is a row but no table.
+    let bytes = encode(&Tree::Map((0..16).map(entry).collect()));
+    let object = 2 + 3 + 16 * 74;
+    let row = [5, 0, 0, 0, object as u8, (object >> 8) as u8, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+    assert_eq!(bytes[object..], [&[0xC9, 0, 0, 0, 20, 0x11][..], &row, &[1, 0, 0, 0, 20, 0, 0, 0]].concat());
+    let bytes = encode(&Tree::Map((0..17).map(entry).collect()));
     let object = 2 + 3 + 17 * 74;
     assert_eq!(&bytes[..5], [0xC1, 0x02, 0xDE, 0x00, 0x11]);
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());

@@ -93,6 +93,11 @@ impl ScopeHandle {
         Ok(found.or(default))
     }
 
+    /// A lazy view of the value under `key`. See ``StateManager.view``.
+    fn view<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        read::view(key.py(), &self.shared, Some(&self.map), key_str(key)?)
+    }
+
     /// The parts of the entry under `key`, or None.
     #[pyo3(name = "_entry_parts")]
     fn entry_parts<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Parts<'py>>> {

@@ -129,6 +129,12 @@ impl Store {
         Ok(read::get(scope.py(), &self.shared, &map, key)?.or(default))
     }
 
+    /// A lazy view of the value under `key`.
+    fn view<'py>(&self, scope: &Bound<'py, StateScope>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let name = key_str(key)?;
+        read::view(key.py(), &self.shared, self.known(scope)?.as_deref(), name)
+    }
+
     /// The parts of the entry under `key`, or None.
     #[pyo3(name = "_entry_parts")]
     fn entry_parts<'py>(

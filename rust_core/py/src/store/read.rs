@@ -2,16 +2,16 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyMemoryView, PySlice, PyString};
+use pyo3::types::{PyList, PyString};
 use spellkeep_core::index::{Entry, ScopeMap};
-use spellkeep_core::sync::{AtomicUsize, Ordering};
+use spellkeep_core::sync::{Arc, AtomicUsize, Ordering};
 use std::ffi::{c_int, c_void};
 
 use super::Shared;
-use super::failure::to_py;
-use crate::value::{BufferOwner, decode};
+use super::failure::{missing, to_py};
+use crate::value::{self, BufferOwner, ValueSource, decode, window};
 
-/// Keeps an entry alive for arrays that point into its value, also after the key was overwritten.
+/// Keeps an entry alive for arrays and memoryviews that point into its value, also after the key was overwritten.
 #[pyclass(frozen, module = "spellkeep._core")]
 pub struct EntryBuffer(Entry);
 
@@ -32,10 +32,30 @@ struct Owner<'a>(&'a Entry);
 
 impl BufferOwner for Owner<'_> {
     fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
-        let whole = PyMemoryView::from(Bound::new(py, EntryBuffer(self.0.clone()))?.as_any())?;
-        // Not `PySlice::new`: in PyO3 0.30.1 it leaks the integers that it makes.
-        whole.get_item(py.get_type::<PySlice>().call1((offset, offset + len))?)
+        window(Bound::new(py, EntryBuffer(self.0.clone()))?.as_any(), offset, len)
     }
+}
+
+/// An entry that a view looks at.
+struct Pinned(Entry);
+
+impl BufferOwner for Pinned {
+    fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
+        Owner(&self.0).buffer(py, offset, len)
+    }
+}
+
+impl ValueSource for Pinned {
+    fn bytes<'a>(&'a self, _py: Python<'a>) -> &'a [u8] {
+        self.0.value()
+    }
+}
+
+/// A view of the value under a key. Errors: `key.missing`.
+pub fn view<'py>(py: Python<'py>, shared: &Shared, map: Option<&ScopeMap>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+    shared.check().map_err(|e| to_py(py, e))?;
+    let entry = map.and_then(|map| live(map, key.as_bytes())).ok_or_else(|| missing(py, key))?;
+    value::view(py, Arc::new(Pinned(entry)))
 }
 
 /// The value of an entry. It may call registered decode functions.

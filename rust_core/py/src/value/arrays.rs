@@ -12,7 +12,7 @@ use super::encode_rare::unsupported;
 use super::failure::{Cause, Failure, Outcome};
 use super::types::{Numpy, numpy};
 
-/// Arrays below this are copied on decode: a copy costs less than keeping a whole value alive for them.
+/// Arrays below this are copied on decode, unless it is for a view: a copy costs less than keeping a whole value alive for them.
 const BORROW_BYTES_MIN: usize = 1024;
 
 fn header(ob: &Bound<'_, PyAny>) -> Outcome<ArrayHeader> {
@@ -105,7 +105,10 @@ pub(super) fn decode<'py>(
     }
     let aligned = data.as_ptr().addr().is_multiple_of(header.alignment());
     let buffer = match owner {
-        Some((owner, offset)) if aligned && data.len() >= BORROW_BYTES_MIN => owner.buffer(py, offset, data.len())?,
+        Some((owner, offset)) if aligned && (data.len() >= BORROW_BYTES_MIN || owner.is_read_only()) => {
+            owner.buffer(py, offset, data.len())?
+        }
+        Some((owner, _)) if owner.is_read_only() => PyBytes::new(py, data).into_any(),
         _ => PyByteArray::new(py, data).into_any(),
     };
     let flat = numpy.frombuffer.bind(py).call1((buffer, dtype))?;

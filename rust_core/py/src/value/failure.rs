@@ -196,7 +196,7 @@ pub(super) fn with_article(name: &str) -> String {
     format!("{article} {name}")
 }
 
-fn shorten(text: &str, chars_max: usize) -> String {
+pub(super) fn shorten(text: &str, chars_max: usize) -> String {
     let count = text.chars().count();
     if count <= chars_max {
         return text.to_owned();

@@ -10,16 +10,25 @@ mod keys;
 mod limits;
 mod tagged;
 mod types;
+mod view;
+mod view_dict;
+mod view_iter;
+mod view_sequence;
 
 use std::cell::Cell;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PySlice};
 use spellkeep_core::limits::ValueLimits;
+use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
 pub use limits::Limits;
 pub use tagged::Tagged;
+pub use view::{ValueSource, view};
+pub use view_dict::DictView;
+pub use view_iter::ViewIter;
+pub use view_sequence::SequenceView;
 
 use encode::Walker;
 use failure::Failure;
@@ -28,6 +37,11 @@ use failure::Failure;
 pub trait BufferOwner {
     /// A read-only object with the buffer protocol over `len` bytes at `offset` of the bytes given to [`decode`].
     fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Whether arrays are to be read-only, and are not to be copied unless their place asks for it.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }
 
 /// Walks `value` once and appends its encoding to `out`; on error `out` is truncated back to its former length.
@@ -106,9 +120,41 @@ struct BytesOwner<'a, 'py>(&'a Bound<'py, PyBytes>);
 
 impl BufferOwner for BytesOwner<'_, '_> {
     fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
-        let whole = PyMemoryView::from(self.0.as_unbound().bind(py))?;
-        // Not `PySlice::new`: in PyO3 0.30.1 it leaks the integers that it makes.
-        whole.get_item(py.get_type::<PySlice>().call1((offset, offset + len))?)
+        window(self.0.as_unbound().bind(py), offset, len)
+    }
+}
+
+/// A memoryview of `len` bytes at `offset` of a buffer.
+pub fn window<'py>(buffer: &Bound<'py, PyAny>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
+    // Not `PySlice::new`: in PyO3 0.30.1 it leaks the integers that it makes.
+    PyMemoryView::from(buffer)?.get_item(buffer.py().get_type::<PySlice>().call1((offset, offset + len))?)
+}
+
+/// View a value in the bytes that ``encode`` returned, without rebuilding it.
+///
+/// Returns: a ``DictView`` or ``SequenceView`` of a dict, list or tuple; any other value as ``decode`` gives it, bytes as a
+///     read-only memoryview, arrays read-only.
+/// Raises: Corrupted (value.malformed, value.format_version); as ``decode`` for a value that is no container.
+/// Cost: O(1), and that of what is asked for.
+/// Source: docs/guide/values.md, Views.
+#[pyfunction]
+#[pyo3(name = "value_view")]
+pub fn value_view<'py>(py: Python<'py>, data: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    view(py, Arc::new(BytesSource(data.clone().unbind())))
+}
+
+/// The bytes object that a view looks at.
+struct BytesSource(Py<PyBytes>);
+
+impl BufferOwner for BytesSource {
+    fn buffer<'py>(&self, py: Python<'py>, offset: usize, len: usize) -> PyResult<Bound<'py, PyAny>> {
+        window(self.0.bind(py), offset, len)
+    }
+}
+
+impl ValueSource for BytesSource {
+    fn bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        self.0.as_bytes(py)
     }
 }
 
