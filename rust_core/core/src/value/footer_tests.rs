@@ -156,9 +156,10 @@ fn a_value_whose_containers_are_short_or_tagged_or_sets_has_no_footer() {
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_refused_or_harmless() {
-    let tree = sample(18);
-    let bytes = encode(&tree);
-    let footer = layout::Layout::of(&bytes).unwrap().object_end;
+    let bytes = encode(&sample(40));
+    let layout = layout::Layout::of(&bytes).unwrap();
+    assert_eq!(layout.row_count, 3, "the dict, the tuple in it and the list in that");
+    let footer = layout.object_end;
     let (mut refused, mut harmless) = (0, 0);
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();

@@ -8,6 +8,7 @@
 mod array;
 mod check;
 mod encode;
+mod encode_ext;
 mod error;
 mod footer;
 #[cfg(test)]
@@ -16,13 +17,15 @@ mod layout;
 mod lens;
 mod payload;
 mod read;
+mod read_footer;
 pub mod tags;
 #[cfg(test)]
 mod tests;
 
 pub use array::{ArrayHeader, Dtype};
 pub use check::{Shape, measure, validate};
-pub use encode::{Encoder, ExtMark};
+pub use encode::Encoder;
+pub use encode_ext::ExtMark;
 pub use error::ValueError;
 pub use footer::Open;
 pub use lens::{Found, Kind, Lens, Place};

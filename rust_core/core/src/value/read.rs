@@ -1,7 +1,7 @@
 //! The checked reader of tokens.
 
 use super::ValueError;
-use super::footer::{Footer, Open, Rebuilt};
+use super::footer::{Footer, Rebuilt};
 use super::layout::Layout;
 
 /// One token. Ext payloads are not consumed: take them with [`Reader::take`], or read the tokens inside and then call
@@ -37,13 +37,13 @@ pub enum Token<'a> {
 
 /// Reads tokens from bytes that may be damaged. Never panics; a length is believed only if the bytes that it needs are there.
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    pos: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) pos: usize,
     /// Slots that containers may still claim. Each item takes a byte at least, so all containers of a value together hold
     /// fewer items than the value has bytes. Checking only each one would let 512 nested heads claim the rest 512 times.
     slots: usize,
     /// Of a whole value that has a footer.
-    footer: Option<Box<Rebuilt<'a>>>,
+    pub(super) footer: Option<Box<Rebuilt<'a>>>,
 }
 
 impl<'a> Reader<'a> {
@@ -120,62 +120,6 @@ impl<'a> Reader<'a> {
             return Err(self.malformed("a footer that does not fit"));
         }
         Ok(())
-    }
-
-    /// Begins the items of a list of `len` items, whose token was read. Marks go before the items that [`Open`] names.
-    #[inline]
-    pub fn open_array(&self, len: usize) -> Open {
-        self.opened(len, false)
-    }
-
-    /// Begins the entries of a map, as above.
-    #[inline]
-    pub fn open_map(&self, len: usize) -> Open {
-        self.opened(len, true)
-    }
-
-    #[inline]
-    fn opened(&self, len: usize, is_map: bool) -> Open {
-        match &self.footer {
-            None => Open::new(None, self.pos, len, is_map, true),
-            Some(known) => Open::new(Some(&known.footer), self.pos, len, is_map, known.seals > 0),
-        }
-    }
-
-    /// The next item is one that the innermost open container wants marked.
-    pub fn mark(&mut self) {
-        if let Some(known) = &mut self.footer {
-            known.footer.mark(self.pos);
-        }
-    }
-
-    /// Ends the innermost open list or map.
-    #[inline]
-    pub fn end(&mut self, open: Open) {
-        if self.footer.is_some() && open.is_large(self.pos) {
-            self.end_large(open);
-        }
-    }
-
-    #[cold]
-    fn end_large(&mut self, open: Open) {
-        if let Some(known) = self.footer.as_mut().filter(|known| known.seals == 0) {
-            known.footer.close(&open, &self.bytes[..self.pos]);
-        }
-    }
-
-    /// Begins a tagged object or a set, in which the footer knows nothing.
-    pub fn seal(&mut self) {
-        if let Some(known) = &mut self.footer {
-            known.seals += 1;
-        }
-    }
-
-    /// Ends it.
-    pub fn unseal(&mut self) {
-        if let Some(known) = &mut self.footer {
-            known.seals -= 1;
-        }
     }
 
     /// Errors unless the ext whose payload ends at `end` was read exactly.

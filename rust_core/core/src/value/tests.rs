@@ -123,7 +123,7 @@ pub(super) fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
         }
         Token::Ext { code: tags::TUPLE, len } => {
             let end = reader.pos() + len;
-            let Tree::List(items) = pull(reader)? else { panic!("a tuple holds an array") };
+            let Tree::List(items) = pull(reader)? else { return Err(reader.malformed("a tuple without its array")) };
             reader.close(end)?;
             Tree::Tuple(items)
         }
@@ -140,7 +140,10 @@ pub(super) fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
             let from = reader.pos();
             let data = reader.take(len)?;
             let (header, at) = ArrayHeader::parse(data).ok_or(reader.malformed("array"))?;
-            assert_eq!((from + at) % ALIGNMENT, 0, "array data is aligned relative to the value");
+            // Damage may move it; what was encoded must be aligned relative to the value, and is unwrapped.
+            if (from + at) % ALIGNMENT != 0 {
+                return Err(reader.malformed("array data that is not aligned"));
+            }
             Tree::Array(header, data[at..].to_vec())
         }
         Token::Ext { code, len } => Tree::Raw(code, reader.take(len)?.to_vec()),
