@@ -192,8 +192,18 @@ def value_use_registry(
 
 # store ------------------------------------------------------------
 
-_Row: TypeAlias = tuple[int, int, Literal["set", "delete", "clear"], StateScope, str | None, bytes | None, int, bool]
-_Parts: TypeAlias = tuple[Any, int, int, int]
+_Row: TypeAlias = tuple[
+    int,
+    int,
+    Literal["set", "delete", "clear", "expire"],
+    StateScope,
+    str | None,
+    bytes | None,
+    int,
+    bool,
+    int | None,
+]
+_Parts: TypeAlias = tuple[Any, int, int, int | None, int]
 
 @final
 class EntryBuffer:
@@ -229,9 +239,11 @@ class Batch:
         value: Any,
         *,
         if_version: int | None = None,
+        ttl_s: float | None = None,
         state_class: StateClass | None = None,
     ) -> None:
-        """Add: store `value` under `key`. The value is encoded now; later changes to it do not count."""
+        """Add: store `value` under `key`. The value is encoded now; later changes to it do not count. `ttl_s`, too,
+        counts from now."""
     def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> None:
         """Add: remove `key`."""
     def discard(self) -> None:
@@ -254,10 +266,24 @@ class ScopeHandle:
     @property
     def scope(self) -> StateScope:
         """The scope."""
-    def set(self, key: str, value: Any, *, if_version: int | None = None, state_class: StateClass | None = None) -> int:
+    def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        ttl_s: float | None = None,
+        state_class: StateClass | None = None,
+    ) -> int:
         """Store `value` under `key`; return its version. See ``StateManager.set``."""
     def _set_unacknowledged(
-        self, key: str, value: Any, *, if_version: int | None = None, state_class: StateClass | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        ttl_s: float | None = None,
+        state_class: StateClass | None = None,
     ) -> int: ...
     def get(self, key: str, default: Any = None) -> Any:
         """The value under `key`, or `default`."""
@@ -301,6 +327,7 @@ class Store:
         value: Any,
         *,
         if_version: int | None = None,
+        ttl_s: float | None = None,
         state_class: StateClass | None = None,
     ) -> int:
         """Store `value` under `key`; return its version, the record's place in the order of all records.
@@ -309,10 +336,13 @@ class Store:
 
         Args:
             if_version: write only if this is the live version; 0 = only if there is no value.
+            ttl_s: how many seconds the value is there, above 0 and up to a hundred years; None: for ever, also when a
+                former value had an end. From then on nobody sees it, and its history shows ``expire``.
             state_class: how the value is treated; `StateClass.STANDARD` unless given.
         Raises:
             Conflict (cas.version_mismatch): `if_version` is not the live version. Nothing was written.
-            InvalidKey (key.*); LimitExceeded, NotSerializable (value.*) with ``path``: the call needs fixing.
+            InvalidKey (key.*); LimitExceeded, NotSerializable (value.*) with ``path``; LimitExceeded
+                (ttl.out_of_range): the call needs fixing.
             StorageFailed (storage.full): no room; free some space and try again. Nothing was written.
             Poisoned (store.poisoned), Closed, Forked: the store takes no more writes.
         Cost: one walk over the value; no wait unless the ring is full or the durability is ``"sync"``.
@@ -324,6 +354,7 @@ class Store:
         value: Any,
         *,
         if_version: int | None = None,
+        ttl_s: float | None = None,
         state_class: StateClass | None = None,
     ) -> int: ...
     def get(self, scope: StateScope, key: str, default: Any = None) -> Any:

@@ -14,7 +14,7 @@ from spellkeep.scope import StateScope
 
 __all__ = ["Change", "Changes", "Entry", "Operation", "StateClass"]
 
-Operation: TypeAlias = Literal["set", "delete", "clear"]
+Operation: TypeAlias = Literal["set", "delete", "clear", "expire"]
 """What a change did."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +35,10 @@ def time_from_us(time_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=time_us)
 
 
+def _expiry_from_us(expires_us: int | None) -> datetime | None:
+    return None if expires_us is None else time_from_us(expires_us)
+
+
 class Entry(NamedTuple):
     """A stored value and what is known of it.
 
@@ -42,12 +46,14 @@ class Entry(NamedTuple):
         value: the value.
         version: what ``if_version`` compares with.
         updated_at: when it was written, in UTC, by the clock of the writer's machine.
+        expires_at: from when on it is not there, in UTC; None: it stays.
         state_class: how it is treated.
     """
 
     value: Any
     version: int
     updated_at: datetime
+    expires_at: datetime | None
     state_class: StateClass
 
 
@@ -55,8 +61,8 @@ def entry_from_parts(parts: _core._Parts | None, key: str) -> Entry:
     """The entry that parts of the compiled core stand for. Raises: KeyMissing (key.missing) for None."""
     if parts is None:
         raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
-    value, version, time_us, state_class = parts
-    return Entry(value, version, time_from_us(time_us), StateClass(state_class))
+    value, version, time_us, expires_us, state_class = parts
+    return Entry(value, version, time_from_us(time_us), _expiry_from_us(expires_us), StateClass(state_class))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,13 @@ class Change:
     Attributes:
         version: its version; strictly increasing over all scopes.
         at: when it was written, in UTC, by the clock of the writer's machine.
-        operation: ``"set"``, ``"delete"`` or ``"clear"`` (of the whole scope).
+        operation: ``"set"``, ``"delete"``, ``"clear"`` (of the whole scope) or ``"expire"``: a delete because the time
+            was over, written in the background some time after.
         scope: where.
         key: which key; None for a clear.
         state_class: class of the value.
         in_batch: whether the next version belongs to the same batch.
+        expires_at: from when on the value is not there, in UTC; None: it stays, or nothing was set.
     """
 
     version: int
@@ -80,11 +88,12 @@ class Change:
     key: str | None
     state_class: StateClass
     in_batch: bool
+    expires_at: datetime | None
     _encoded: bytes | None
 
     @property
     def value(self) -> Any:
-        """The value that was set, decoded on access; None for deletes and clears."""
+        """The value that was set, decoded on access; None for every other operation."""
         return None if self._encoded is None else _core.value_decode(self._encoded)
 
     def __repr__(self) -> str:
@@ -94,8 +103,18 @@ class Change:
 
 def change_from_row(row: _core._Row) -> Change:
     """The change that a row of the compiled core stands for."""
-    version, time_us, operation, scope, key, encoded, state_class, in_batch = row
-    return Change(version, time_from_us(time_us), operation, scope, key, StateClass(state_class), in_batch, encoded)
+    version, time_us, operation, scope, key, encoded, state_class, in_batch, expires_us = row
+    return Change(
+        version,
+        time_from_us(time_us),
+        operation,
+        scope,
+        key,
+        StateClass(state_class),
+        in_batch,
+        _expiry_from_us(expires_us),
+        encoded,
+    )
 
 
 class Changes(Iterator[Change]):

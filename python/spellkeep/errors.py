@@ -68,10 +68,10 @@ class InvalidKey(StateError, ValueError):
 
 
 class LimitExceeded(StateError, ValueError):
-    """A value, batch or option is beyond its limit.
+    """A value, batch, time to live or option is beyond its limit.
 
-    Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``; ``store.option``;
-    ``log.trimmed``: the log no longer goes back that far.
+    Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
+    ``ttl.out_of_range``; ``store.option``; ``log.trimmed``: the log no longer goes back that far.
     """
 
     path: str | None = None

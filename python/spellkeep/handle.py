@@ -51,7 +51,8 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
 
     ``handle[key]``, ``handle[key] = value``, ``del``, ``in``, ``len``, iteration in key order, ``get``, ``pop``,
     ``setdefault``, ``update`` (one atomic batch), ``clear`` (one record). ``set`` returns the version and takes
-    ``if_version``. Iteration, over ``items()`` and ``values()`` too, goes over what there was when it began.
+    ``if_version`` and ``ttl_s``. Iteration, over ``items()`` and ``values()`` too, goes over what there was when it
+    began.
     """
 
     store: StateManager
@@ -67,7 +68,7 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
         return self._state_class
 
     def entry(self, key: str) -> Entry:
-        """The value under `key` with its version, time and class.
+        """The value under `key` with its version, times and class.
 
         Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
         """
@@ -183,11 +184,17 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
     # async twins
 
     async def aset(
-        self, key: str, value: Any, *, if_version: int | None = None, state_class: StateClass | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        ttl_s: float | None = None,
+        state_class: StateClass | None = None,
     ) -> int:
         """As ``set``, without blocking the event loop."""
         return await self.store._acknowledged(
-            self._set_unacknowledged(key, value, if_version=if_version, state_class=state_class)
+            self._set_unacknowledged(key, value, if_version=if_version, ttl_s=ttl_s, state_class=state_class)
         )
 
     async def aget(self, key: str, default: Any = None) -> Any:

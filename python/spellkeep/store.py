@@ -102,7 +102,7 @@ class StateManager(_core.Store):
         return ScopeHandle(self, scope, state_class)
 
     def entry(self, scope: StateScope, key: str) -> Entry:
-        """The value under `key` with its version, time and class.
+        """The value under `key` with its version, times and class.
 
         Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
         """
@@ -120,7 +120,7 @@ class StateManager(_core.Store):
         return Batch(self)
 
     def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
-        """The last changes of one key, newest first, deletes and clears among them.
+        """The last changes of one key, newest first, deletes, expiries and clears among them.
 
         Args:
             limit: most changes, at least 0.
@@ -185,11 +185,12 @@ class StateManager(_core.Store):
         value: Any,
         *,
         if_version: int | None = None,
+        ttl_s: float | None = None,
         state_class: StateClass | None = None,
     ) -> int:
         """As ``set``."""
         return await self._acknowledged(
-            self._set_unacknowledged(scope, key, value, if_version=if_version, state_class=state_class)
+            self._set_unacknowledged(scope, key, value, if_version=if_version, ttl_s=ttl_s, state_class=state_class)
         )
 
     async def aget(self, scope: StateScope, key: str, default: Any = None) -> Any:

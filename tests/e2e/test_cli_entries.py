@@ -26,7 +26,18 @@ def test_set_and_get_tell_more_in_json(spellkeep: Spellkeep) -> None:
     assert told == {"scope": "global", "key": "k", "version": 1}
     shown = spellkeep("get", "global", "k", "--json").json
     assert shown.pop("updated_at").endswith("Z")
-    assert shown == {"scope": "global", "key": "k", "version": 1, "state_class": "standard", "value": 1}
+    expected = {"scope": "global", "key": "k", "version": 1, "expires_at": None, "state_class": "standard", "value": 1}
+    assert shown == expected
+
+
+def test_a_value_with_ttl_says_when_it_expires_and_is_gone_then(spellkeep: Spellkeep) -> None:
+    assert spellkeep("set", "global", "k", "1", "--ttl-s", "3600").code == 0
+    assert spellkeep("get", "global", "k", "--json").json["expires_at"].endswith("Z")
+    assert spellkeep("history", "global", "k", "--json").json["changes"][0]["expires_at"].endswith("Z")
+    assert spellkeep("set", "global", "k", "2", "--ttl-s", "0.001").code == 0
+    assert spellkeep("get", "global", "k").err.startswith("error[key.missing]")
+    refused = spellkeep("set", "global", "k", "2", "--ttl-s", "0")
+    assert (refused.code, refused.err[:24]) == (2, "error[ttl.out_of_range]:")
 
 
 @pytest.mark.parametrize("value", ["-5", "-1.5e3", "0", '"-"', "true", "[]", '""'])
@@ -88,7 +99,7 @@ def test_a_missing_key_with_a_default_is_no_error(spellkeep: Spellkeep) -> None:
     assert spellkeep("get", "global", "other", "--default", "null").json is None
     assert spellkeep("get", "global", "k", "--default", "1").json is None
     shown = spellkeep("get", "global", "other", "--default", "1", "--json").json
-    nothing = {"version": 0, "updated_at": None, "state_class": None}
+    nothing = {"version": 0, "updated_at": None, "expires_at": None, "state_class": None}
     assert shown == {"scope": "global", "key": "other", **nothing, "value": 1}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -36,6 +37,8 @@ class Model:
     def __init__(self) -> None:
         self.live: dict[Place, tuple[Any, int]] = {}
         self.rows: list[Row] = []
+        # Expired, while the store has not written so.
+        self.unrecorded: set[Place] = set()
 
     @property
     def last(self) -> int:
@@ -50,7 +53,19 @@ class Model:
             return None
         return self.version(place) if condition else self.version(place) + 1
 
+    def expire(self, place: Place) -> None:
+        del self.live[place]
+        self.unrecorded.add(place)
+
+    def recorded(self, change: Change) -> None:
+        """The store wrote that a key has expired."""
+        assert change.key is not None
+        self.unrecorded.remove((change.scope, change.key))
+        self.rows.append((self.last + 1, "expire", change.scope, change.key, None, False))
+        assert row_of(change) == self.rows[-1]
+
     def set(self, place: Place, value: Any, *, in_batch: bool = False) -> int:
+        self.unrecorded.discard(place)
         self.rows.append((self.last + 1, "set", *place, value, in_batch))
         self.live[place] = (value, self.last)
         return self.last
@@ -125,6 +140,26 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert condition is not False
             assert version == self.model.set(place, value)
+
+    @rule(scope=scopes, key=keys, value=small)
+    def set_for_long(self, scope: StateScope, key: str, value: Any) -> None:
+        assert self.state.set(scope, key, value, ttl_s=3600) == self.model.set((scope, key), value)
+        assert self.state.entry(scope, key).expires_at is not None
+
+    @rule(scope=scopes, key=keys, value=small, handle=st.booleans())
+    def set_and_expire(self, scope: StateScope, key: str, value: Any, handle: bool) -> None:
+        if handle:
+            version = self.handles[scope].set(key, value, ttl_s=1e-6)
+        else:
+            version = self.state.set(scope, key, value, ttl_s=1e-6)
+        assert version == self.model.set((scope, key), value)
+        self.model.expire((scope, key))
+        # The store may write so at any time from now on: the model waits for it.
+        end = time.monotonic() + 20
+        while self.model.unrecorded:
+            for change in self.state.changes(since=self.model.last):
+                self.model.recorded(change)
+            assert time.monotonic() < end
 
     @rule(scope=scopes, key=keys, condition=conditions, handle=st.booleans())
     def delete_one(self, scope: StateScope, key: str, condition: bool | None, handle: bool) -> None:

@@ -126,7 +126,8 @@ def uses_a_store(state: StateManager) -> None:
     assert_type(state.stats(), Stats)
     assert_type(state.stats().key_count, int)
     assert_type(state.set(SCOUT, "k", {"any": object()}), int)
-    assert_type(state.set(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(state.set(SCOUT, "k", 1, if_version=0, ttl_s=1.5, state_class=StateClass.TRUSTED), int)
+    assert_type(state.set(SCOUT, "k", 1, ttl_s=60), int)
     assert_type(state.delete(SCOUT, "k"), int)
     assert_type(state.delete(SCOUT, "k", if_version=None), int)
     assert_type(state.exists(SCOUT, "k"), bool)
@@ -156,6 +157,7 @@ def uses_a_store(state: StateManager) -> None:
     state.set(SCOUT, "k")  # type: ignore[call-arg]
     state.set(SCOUT, "k", 1, 3)  # type: ignore[call-arg]
     state.set(SCOUT, "k", 1, if_version="3")  # type: ignore[arg-type]
+    state.set(SCOUT, "k", 1, ttl_s="1")  # type: ignore[arg-type]
     state.set(SCOUT, "k", 1, expected=3)  # type: ignore[call-arg]
     state.set(SCOUT, "k", 1, state_class="trusted")  # type: ignore[arg-type]
     state.get(SCOUT)  # type: ignore[call-arg]
@@ -172,12 +174,14 @@ def uses_entries_and_changes(entry: Entry, change: Change) -> None:
     """What reading gives."""
     assert_type(entry.version, int)
     assert_type(entry.updated_at, datetime)
+    assert_type(entry.expires_at, datetime | None)
     assert_type(entry.state_class, StateClass)
-    _, version, _, _ = entry
+    _, version, _, _, _ = entry
     assert_type(version, int)
     assert_type(change.version, int)
     assert_type(change.at, datetime)
-    assert_type(change.operation, Literal["set", "delete", "clear"])
+    assert_type(change.operation, Literal["set", "delete", "clear", "expire"])
+    assert_type(change.expires_at, datetime | None)
     assert_type(change.scope, StateScope)
     assert_type(change.key, str | None)
     assert_type(change.in_batch, bool)
@@ -195,7 +199,7 @@ def uses_a_batch(state: StateManager) -> None:
     with state.batch() as batch:
         assert_type(batch, Batch)
         batch.set(SCOUT, "k", 1)
-        batch.set(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED)
+        batch.set(SCOUT, "k", 1, if_version=0, ttl_s=60, state_class=StateClass.TRUSTED)
         batch.delete(SCOUT, "k", if_version=3)
         batch.discard()
         assert_type(len(batch), int)
@@ -214,7 +218,7 @@ def uses_a_handle(handle: ScopeHandle) -> None:
     assert_type(handle.store, StateManager)
     assert_type(handle.scope, StateScope)
     assert_type(handle.state_class, StateClass)
-    assert_type(handle.set("k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(handle.set("k", 1, if_version=0, ttl_s=60, state_class=StateClass.TRUSTED), int)
     assert_type(handle.delete("k", if_version=1), int)
     assert_type(handle.exists("k"), bool)
     assert_type(handle.entry("k"), Entry)
@@ -272,7 +276,7 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     """What is awaited is what the sync call returns."""
     async with state as entered:
         assert_type(entered, StateManager)
-    assert_type(await state.aset(SCOUT, "k", 1, if_version=0, state_class=StateClass.TRUSTED), int)
+    assert_type(await state.aset(SCOUT, "k", 1, if_version=0, ttl_s=60, state_class=StateClass.TRUSTED), int)
     assert_type(await state.adelete(SCOUT, "k"), int)
     assert_type(await state.aexists(SCOUT, "k"), bool)
     assert_type(await state.aentry(SCOUT, "k"), Entry)
@@ -290,7 +294,7 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     async with state.abatch() as batch:
         assert_type(batch, Batch)
     assert_type(await batch.acommit(), int)
-    assert_type(await handle.aset("k", 1, state_class=StateClass.TRUSTED), int)
+    assert_type(await handle.aset("k", 1, ttl_s=60, state_class=StateClass.TRUSTED), int)
     assert_type(await handle.adelete("k"), int)
     assert_type(await handle.aexists("k"), bool)
     assert_type(await handle.aentry("k"), Entry)

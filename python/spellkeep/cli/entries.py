@@ -56,11 +56,13 @@ def get(target: Target, scope: StateScope, key: str, default: str | None, as_jso
         except KeyMissing:
             if default is None:
                 raise
-            found: dict[str, Any] = {"version": 0, "updated_at": None, "state_class": None, "value": fallback}
+            missing = dict.fromkeys(("updated_at", "expires_at", "state_class"))
+            found: dict[str, Any] = {"version": 0, **missing, "value": fallback}
         else:
             found = {
                 "version": entry.version,
                 "updated_at": text_of(entry.updated_at),
+                "expires_at": text_of(entry.expires_at) if entry.expires_at else None,
                 "state_class": entry.state_class.name.lower(),
                 "value": plain(entry.value),
             }
@@ -77,10 +79,18 @@ def get(target: Target, scope: StateScope, key: str, default: str | None, as_jso
 @click.argument("value")
 @click.option("--text", "as_text", is_flag=True, help="VALUE is plain text, not JSON.")
 @click.option("--if-version", type=click.IntRange(min=0), help="Only if this is the version now; 0: only if missing.")
+@click.option("--ttl-s", type=float, help="For how many seconds the value is there; without, it stays.")
 @JSON
 @click.pass_obj
 def set_(
-    target: Target, scope: StateScope, key: str, value: str, as_text: bool, if_version: int | None, as_json: bool
+    target: Target,
+    scope: StateScope,
+    key: str,
+    value: str,
+    as_text: bool,
+    if_version: int | None,
+    ttl_s: float | None,
+    as_json: bool,
 ) -> None:
     """Store VALUE, which is JSON, and print its version. A VALUE of - is read from stdin.
 
@@ -90,7 +100,7 @@ def set_(
         value = _stdin()
     content = value if as_text else _parsed(value)
     with target.writing() as state:
-        version = state.set(scope, key, content, if_version=if_version)
+        version = state.set(scope, key, content, if_version=if_version, ttl_s=ttl_s)
     if as_json:
         echo_json({"scope": str(scope), "key": key, "version": version})
     else:

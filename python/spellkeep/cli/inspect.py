@@ -37,6 +37,7 @@ def history(target: Target, scope: StateScope, key: str, limit: int, as_json: bo
                 "version": change.version,
                 "at": text_of(change.at),
                 "operation": change.operation,
+                "expires_at": text_of(change.expires_at) if change.expires_at else None,
                 "state_class": change.state_class.name.lower() if change.operation == "set" else None,
                 "value": plain(value),
             }

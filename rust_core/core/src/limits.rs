@@ -18,6 +18,9 @@ pub const FOOTER_BYTES_MIN: usize = 1024;
 /// Of a longer list the footer says where every so-manieth item is; a longer map has a table of its keys. Part of the format.
 pub const FOOTER_STRIDE: usize = 16;
 
+/// Longest time to live, in seconds: a hundred years of 365.25 days.
+pub const TTL_S_MAX: f64 = 3_155_760_000.0;
+
 /// Most operations of one batch.
 pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::oracle::{Oracle, Rec};
+use common::oracle::{Oracle, rec};
 use common::{WORDS, env, kill, small};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -14,6 +14,9 @@ use spellkeep_core::store::{Store, StoreError};
 enum Act {
     Set(usize, usize, usize),
     Cas(usize, usize, bool),
+    SetTtl(usize, usize, usize, u64),
+    Wait(u64),
+    Expire,
     Delete(usize, usize),
     Clear(usize),
     Batch(usize, Vec<(usize, bool)>, usize),
@@ -34,6 +37,9 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (scope.clone(), key.clone(), len.clone()).prop_map(|(s, k, l)| Act::Set(s, k, l)),
         3 => (scope.clone(), key.clone(), any::<bool>()).prop_map(|(s, k, right)| Act::Cas(s, k, right)),
         3 => (scope.clone(), key.clone()).prop_map(|(s, k)| Act::Delete(s, k)),
+        3 => (scope.clone(), key.clone(), len.clone(), 1..20u64).prop_map(|(s, k, l, ttl)| Act::SetTtl(s, k, l, ttl)),
+        2 => (0..10u64).prop_map(Act::Wait),
+        1 => Just(Act::Expire),
         1 => scope.clone().prop_map(Act::Clear),
         4 => (scope, proptest::collection::vec((key, any::<bool>()), 0..6), len).prop_map(|(s, k, l)| Act::Batch(s, k, l)),
         1 => Just(Act::Flush),
@@ -52,6 +58,12 @@ fn do_one(oracle: &mut Oracle, store: &Store, number: usize, act: &Act) -> Resul
             let expected = oracle.version(SCOPES[*s], KEYS[*k]) + u64::from(!right);
             oracle.cas(store, SCOPES[*s], KEYS[*k], &value(20), expected)
         }
+        Act::SetTtl(s, k, len, ttl_us) => oracle.set_ttl(store, SCOPES[*s], KEYS[*k], &value(*len), *ttl_us),
+        Act::Wait(us) => {
+            oracle.advance(store, *us);
+            Ok(())
+        }
+        Act::Expire => oracle.expire(store),
         Act::Delete(s, k) => oracle.delete(store, SCOPES[*s], KEYS[*k]),
         Act::Clear(s) => oracle.clear(store, SCOPES[*s]),
         Act::Batch(s, keys, len) => {
@@ -62,7 +74,7 @@ fn do_one(oracle: &mut Oracle, store: &Store, number: usize, act: &Act) -> Resul
                     seen.push(*k);
                     let kind = if *is_set { Kind::Set } else { Kind::Delete };
                     let value = if *is_set { value(*len) } else { Vec::new() };
-                    records.push(Rec { kind, scope: SCOPES[*s].into(), key: KEYS[*k].into(), value });
+                    records.push(rec(kind, SCOPES[*s], KEYS[*k], &value));
                 }
             }
             oracle.batch(store, records)

@@ -15,7 +15,7 @@ pub mod wake;
 
 use crate::sync::Arc;
 
-pub use clock::Clock;
+pub use clock::{Clock, ExpiryClock};
 pub use disk::{Disk, DiskFile, IoError, LockFailed, OpenHow};
 pub use map::Region;
 
@@ -24,7 +24,7 @@ pub use map::Region;
 pub struct Env {
     /// The directory of the store.
     pub disk: Arc<dyn Disk>,
-    /// Wall clock.
+    /// Wall clock and steady clock.
     pub clock: Arc<dyn Clock>,
     /// Whether background threads may be started. Without, whoever waits does the work; a simulation wants that.
     pub threads: bool,

@@ -1,39 +1,70 @@
 //! The scope table and, per scope, the map from key to entry.
 
+use std::cell::OnceCell;
+
 use crate::checksum::xxh3_64_with_seed;
-use seize::{Collector, LocalGuard};
+use seize::Collector;
 
 use super::entry::{Entry, Meta};
+use super::expiries::{Expiries, Expiring, Forgotten};
+use super::place::{Place, shift};
+use super::schedule::Schedule;
 use super::table::Table;
+use crate::env::ExpiryClock;
 use crate::record::{Kind, Lsn, Pos};
 use crate::sync::WriteToken;
-use crate::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Ordering};
 
 /// All scopes of a store.
 pub struct Index {
-    collector: Arc<Collector>,
-    seed: u64,
+    shared: Arc<Shared>,
     scopes: papaya::HashMap<Box<[u8]>, Arc<ScopeMap>>,
+}
+
+/// What all scopes of an index have in common.
+pub(super) struct Shared {
+    collector: Collector,
+    seed: u64,
+    clock: Arc<ExpiryClock>,
+    pub(super) schedule: Schedule,
 }
 
 /// One scope: its keys, how many are live, and when it was last cleared.
 pub struct ScopeMap {
-    scope: Box<[u8]>,
-    collector: Arc<Collector>,
-    seed: u64,
-    table: Table,
-    live: AtomicUsize,
-    /// Bytes of live values, and of values that a clear has hidden and nobody has freed yet.
-    live_bytes: AtomicUsize,
-    hidden_bytes: AtomicUsize,
+    pub(super) scope: Box<[u8]>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) table: Table,
+    /// Keys with a value that no clear has hidden; of these, the ones that have expired are in `expiries`.
+    pub(super) kept: AtomicUsize,
+    /// Bytes of their values, and of values that a clear has hidden and nobody has freed yet.
+    pub(super) kept_bytes: AtomicUsize,
+    pub(super) hidden_bytes: AtomicUsize,
+    /// Made with the first entry that expires.
+    pub(super) expiries: OnceLock<Box<Expiries>>,
     cleared_lsn: AtomicU64,
     cleared_pos: AtomicU64,
 }
 
 impl Index {
-    /// An empty index whose hashes depend on `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { collector: Arc::new(Collector::new()), seed, scopes: papaya::HashMap::new() }
+    /// An empty index whose hashes depend on `seed` and whose entries expire by `clock`.
+    pub fn new(seed: u64, clock: Arc<ExpiryClock>) -> Self {
+        let shared = Shared { collector: Collector::new(), seed, clock, schedule: Schedule::default() };
+        Self { shared: Arc::new(shared), scopes: papaya::HashMap::new() }
+    }
+
+    /// The time by which entries expire.
+    pub fn clock(&self) -> &ExpiryClock {
+        &self.shared.clock
+    }
+
+    /// When which scope has something to expire.
+    pub fn schedule(&self) -> &Schedule {
+        &self.shared.schedule
+    }
+
+    /// A scope that may have an entry which has expired by `now_us` and has no record of it yet.
+    pub fn due_scope(&self, now_us: u64) -> Option<Arc<ScopeMap>> {
+        self.find(&self.shared.schedule.due_scope(now_us)?)
     }
 
     /// The map of a scope, made when missing. Keep it: later reads and writes through it skip this lookup.
@@ -42,12 +73,12 @@ impl Index {
         let make = || {
             Arc::new(ScopeMap {
                 scope: scope.into(),
-                collector: Arc::clone(&self.collector),
-                seed: self.seed,
+                shared: Arc::clone(&self.shared),
                 table: Table::default(),
-                live: AtomicUsize::new(0),
-                live_bytes: AtomicUsize::new(0),
+                kept: AtomicUsize::new(0),
+                kept_bytes: AtomicUsize::new(0),
                 hidden_bytes: AtomicUsize::new(0),
+                expiries: OnceLock::new(),
                 cleared_lsn: AtomicU64::new(0),
                 cleared_pos: AtomicU64::new(0),
             })
@@ -68,37 +99,6 @@ impl Index {
     }
 }
 
-/// Where a key stands, found once per write. True for as long as the append lock is held.
-pub struct Place<'m> {
-    map: &'m ScopeMap,
-    guard: LocalGuard<'m>,
-    hash: u32,
-    old_bytes: usize,
-    /// The live version; 0 when there is no live value.
-    pub live_lsn: Lsn,
-    /// Where the key's last record stands; 0 when it never had one.
-    pub prev_pos: Pos,
-}
-
-/// Changes a counter that only the holder of the append lock changes.
-fn shift(counter: &AtomicUsize, more: usize, less: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + more - less, Ordering::Relaxed);
-}
-
-impl Place<'_> {
-    /// Puts the entry of a committed record in place of what was found.
-    #[inline]
-    pub fn apply(&self, token: &mut WriteToken, mut meta: Meta, value_and_key: &[u8]) {
-        meta.hash = self.hash;
-        let map = self.map;
-        map.table.put(token, &self.guard, Entry::new(meta, value_and_key));
-        let (was_live, is_live) = (self.live_lsn != 0, meta.kind == Kind::Set);
-        shift(&map.live, usize::from(is_live), usize::from(was_live));
-        shift(if was_live { &map.live_bytes } else { &map.hidden_bytes }, 0, self.old_bytes);
-        shift(&map.live_bytes, value_and_key.len() - usize::from(meta.key_len), 0);
-    }
-}
-
 impl ScopeMap {
     /// Encoded scope.
     pub fn scope(&self) -> &[u8] {
@@ -106,59 +106,73 @@ impl ScopeMap {
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
-        xxh3_64_with_seed(key, self.seed) as u32
+        xxh3_64_with_seed(key, self.shared.seed) as u32
     }
 
-    fn is_live(&self, entry: &Entry) -> bool {
+    /// Whether an entry holds a value that no clear has hidden; it may have expired.
+    #[inline]
+    fn is_kept(&self, entry: &Entry) -> bool {
         entry.meta().kind == Kind::Set && entry.meta().lsn > self.cleared_lsn.load(Ordering::Acquire)
+    }
+
+    /// Whether a reader sees it. The clock is read only for entries that expire.
+    #[inline]
+    fn is_live(&self, entry: &Entry) -> bool {
+        self.is_kept(entry) && entry.expires_us().is_none_or(|expires_us| self.shared.clock.now_us() < expires_us)
     }
 
     /// Calls `look` with the live entry of `key`. Never waits.
     #[inline]
     pub fn get<R>(&self, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         self.table.get(&guard, self.hash(key), key, |entry| self.is_live(entry).then(|| look(entry))).flatten()
     }
 
     /// Calls `look` with the last record of `key`, live, tombstone or cleared.
     pub fn last_record<R>(&self, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         self.table.get(&guard, self.hash(key), key, look)
     }
 
     /// What a write to `key` must know.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Place<'_> {
-        let (hash, guard) = (self.hash(key), self.collector.enter());
+        let (hash, guard) = (self.hash(key), self.shared.collector.enter());
         let seen = self.table.get(&guard, hash, key, |entry| {
-            (if self.is_live(entry) { entry.meta().lsn } else { 0 }, entry.meta().pos, entry.value().len())
+            let kept_lsn = if self.is_kept(entry) { entry.meta().lsn } else { 0 };
+            let expires_us = if kept_lsn == 0 { None } else { entry.expires_us() };
+            (kept_lsn, expires_us, entry.meta().pos, entry.value_len())
         });
-        let (live_lsn, prev_pos, old_bytes) = seen.unwrap_or((0, 0, 0));
-        Place { map: self, guard, hash, old_bytes, live_lsn, prev_pos }
+        let (kept_lsn, expires_us, prev_pos, old_bytes) = seen.unwrap_or((0, None, 0, 0));
+        let expired = expires_us.is_some_and(|expires_us| expires_us <= self.shared.clock.now_us());
+        let live_lsn = if expired { 0 } else { kept_lsn };
+        Place { map: self, guard, hash, old_bytes, kept_lsn, expires_us, live_lsn, prev_pos }
     }
 
-    /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1).
-    pub fn apply_clear(&self, _token: &mut WriteToken, lsn: Lsn, pos: Pos) {
+    /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1), without the freeing of what it returns.
+    pub fn apply_clear(&self, _token: &mut WriteToken, lsn: Lsn, pos: Pos) -> Forgotten {
+        let mut expiries = self.expiries.get().map(|expiries| expiries.change());
         // The place first: whoever sees the version finds the record.
         self.cleared_pos.store(pos, Ordering::Release);
         self.cleared_lsn.store(lsn, Ordering::Release);
-        self.live.store(0, Ordering::Relaxed);
-        shift(&self.hidden_bytes, self.live_bytes.swap(0, Ordering::Relaxed), 0);
+        self.kept.store(0, Ordering::Relaxed);
+        shift(&self.hidden_bytes, self.kept_bytes.swap(0, Ordering::Relaxed), 0);
+        expiries.as_mut().map(|expiries| expiries.forget_all()).unwrap_or_default()
     }
 
     /// Whether freeing what clears have hidden is worth a walk over the table: it then frees at least as much memory as
     /// the table's cells take up, so that clears cost O(1) each, whatever the scope once held.
     pub fn is_worth_freeing(&self) -> bool {
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         self.hidden_bytes.load(Ordering::Relaxed) >= self.table.size(&guard).0 * size_of::<usize>()
     }
 
     /// Keys that a clear has hidden but whose values still take up memory.
     pub fn hidden_keys(&self) -> Vec<Box<[u8]>> {
         let mut keys = Vec::new();
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         self.table.for_each(&guard, |entry| {
-            if entry.meta().kind == Kind::Set && !self.is_live(entry) && !entry.value().is_empty() {
+            if entry.meta().kind == Kind::Set && !self.is_kept(entry) && !entry.value().is_empty() {
                 keys.push(entry.key().into());
             }
         });
@@ -166,20 +180,21 @@ impl ScopeMap {
     }
 
     /// Notes the last record of a key that a clear has removed since.
-    pub fn put_hidden(&self, token: &mut WriteToken, mut meta: Meta, key: &[u8]) {
+    pub fn put_hidden(&self, token: &mut WriteToken, meta: Meta, key: &[u8]) {
+        let mut meta = meta.without_expiry();
         meta.hash = self.hash(key);
-        self.table.put(token, &self.collector.enter(), Entry::new(meta, key));
+        self.table.put(token, &self.shared.collector.enter(), Entry::new(meta, key));
     }
 
     /// Frees the value of a hidden key, keeping the locator of its last record for its history.
     pub fn free_hidden(&self, token: &mut WriteToken, key: &[u8]) {
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         let hidden = self.table.get(&guard, self.hash(key), key, |entry| {
             let (meta, bytes) = (*entry.meta(), entry.value().len());
-            (meta.kind == Kind::Set && !self.is_live(entry) && bytes > 0).then_some((meta, bytes))
+            (meta.kind == Kind::Set && !self.is_kept(entry) && bytes > 0).then_some((meta, bytes))
         });
         if let Some((meta, bytes)) = hidden.flatten() {
-            self.table.put(token, &guard, Entry::new(meta, key));
+            self.table.put(token, &guard, Entry::new(meta.without_expiry(), key));
             shift(&self.hidden_bytes, 0, bytes);
         }
     }
@@ -189,17 +204,39 @@ impl ScopeMap {
         (self.cleared_lsn.load(Ordering::Acquire), self.cleared_pos.load(Ordering::Acquire))
     }
 
-    /// Live keys.
+    /// Live keys. Cost: O(1), and O(log n) for each that has expired since the last time.
     pub fn live_count(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        match self.expiries.get() {
+            None => self.kept.load(Ordering::Relaxed),
+            Some(expiries) => {
+                let now_us = self.shared.clock.now_us();
+                expiries.count(now_us, |due_count| self.kept.load(Ordering::Relaxed) - due_count)
+            }
+        }
+    }
+
+    /// The first entries that have expired by `now_us` and have no record of it yet. When there is none, the scope's
+    /// place in the schedule is put right.
+    pub fn due(&self, now_us: u64, limit: usize) -> Vec<Expiring> {
+        let expiries = self.expiries.get();
+        expiries.map_or_else(Vec::new, |e| e.due(now_us, limit, &self.shared.schedule, &self.scope))
+    }
+
+    /// Calls `look` with an entry that expires, if no other has come in its place.
+    pub fn get_expiring<R>(&self, item: &Expiring, look: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let guard = self.shared.collector.enter();
+        self.table.get_version(&guard, item.hash, item.lsn, look)
     }
 
     /// The live entries whose key starts with `prefix`, ordered by key. Cost: O(n) over the scope, and the sort.
     pub fn list(&self, prefix: &[u8]) -> Vec<Entry> {
         let mut found = Vec::new();
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
+        // One moment for the whole list.
+        let now_us = OnceCell::new();
+        let is_over = |expires_us| expires_us <= *now_us.get_or_init(|| self.shared.clock.now_us());
         self.table.for_each(&guard, |entry| {
-            if entry.key().starts_with(prefix) && self.is_live(entry) {
+            if entry.key().starts_with(prefix) && self.is_kept(entry) && !entry.expires_us().is_some_and(is_over) {
                 found.push(entry.clone());
             }
         });
@@ -209,16 +246,10 @@ impl ScopeMap {
 
     /// Bytes held: entries and cells.
     pub fn size_bytes(&self) -> usize {
-        let guard = self.collector.enter();
+        let guard = self.shared.collector.enter();
         let mut bytes = self.table.size(&guard).0 * size_of::<usize>();
+        bytes += self.expiries.get().map_or(0, |expiries| expiries.size_bytes());
         self.table.for_each(&guard, |entry| bytes += entry.size_bytes());
         bytes
-    }
-}
-
-impl Meta {
-    /// The fixed part of a committed record's entry.
-    pub fn new(lsn: Lsn, pos: Pos, time_us: u64, key_len: usize, kind: Kind, class: crate::record::StateClass) -> Self {
-        Self { lsn, pos, time_us, hash: 0, key_len: key_len as u16, kind, class }
     }
 }

@@ -13,6 +13,7 @@ use seize::{Collector, Guard};
 use triomphe::ThinArc;
 
 use super::entry::Entry;
+use crate::record::Lsn;
 use crate::sync::WriteToken;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -100,6 +101,25 @@ impl Table {
         // SAFETY: protected by the guard, which outlives `look`.
         let peek = unsafe { Peek::new(raw) };
         Some(look(&peek.0))
+    }
+
+    /// Calls `look` with the entry of this hash and version, if it is still there.
+    pub fn get_version<R>(&self, guard: &impl Guard, hash: u32, lsn: Lsn, look: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let cells = &self.current(guard).0;
+        let mask = cells.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let raw = guard.protect(&cells[at], Ordering::Acquire);
+            if raw.is_null() {
+                return None;
+            }
+            // SAFETY: protected by the guard, which outlives `look`.
+            let peek = unsafe { Peek::new(raw) };
+            if peek.0.meta().lsn == lsn {
+                return Some(look(&peek.0));
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     /// Stores `entry` in place of whatever its key had. Cost: one allocation less than none; amortised growth.

@@ -131,9 +131,16 @@ impl Draft {
         &self.buf[self.value_end..self.key_end]
     }
 
-    /// Value and key side by side, as the index keeps them.
-    pub fn value_and_key(&self) -> &[u8] {
-        &self.buf[self.scope_end..self.key_end]
+    /// When its value stops being there, in wall-clock microseconds since the Unix epoch.
+    #[inline]
+    pub fn expires_us(&self) -> Option<u64> {
+        self.fields.expires_us
+    }
+
+    /// Value, key and expiry field side by side, as the index keeps them.
+    #[inline]
+    pub fn entry_bytes(&self) -> &[u8] {
+        &self.buf[self.scope_end..self.key_end + self.fields.expiry_bytes()]
     }
 
     /// Gives memory back after an unusually large value, so that one of them does not stay forever.

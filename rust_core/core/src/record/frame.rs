@@ -156,9 +156,9 @@ impl<'a> Frame<'a> {
         &self.bytes[self.value_end..self.key_end]
     }
 
-    /// Value and key side by side, as the index keeps them.
-    pub fn value_and_key(&self) -> &'a [u8] {
-        &self.bytes[self.scope_end..self.key_end]
+    /// Value, key and expiry field side by side, as the index keeps them.
+    pub fn entry_bytes(&self) -> &'a [u8] {
+        &self.bytes[self.scope_end..self.key_end + self.fields.expiry_bytes()]
     }
 
     /// Low half of the frame's checksum: what the next frame carries as `prev_sum`.

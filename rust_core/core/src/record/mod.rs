@@ -9,7 +9,7 @@ pub mod le;
 mod mark;
 
 pub use draft::{Draft, Seal};
-pub use fields::Fields;
+pub use fields::{EXPIRY_FIELD_BYTES, Fields};
 pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};
 pub use mark::Mark;
 

@@ -91,9 +91,10 @@ impl Store {
         for ((index, _), pos) in plan.iter().zip(&positions) {
             let Op { map, draft, .. } = &batch.ops[*index];
             let meta = meta_of(draft, versions[*index], *pos, time_us);
-            map.locate(draft.key()).apply(append.token(), meta, draft.value_and_key());
+            map.locate(draft.key()).apply(append.token(), meta, draft.entry_bytes());
         }
         append.done();
+        self.note_expiring(batch);
         Ok(versions)
     }
 
@@ -138,7 +139,7 @@ impl Store {
             for (i, ((index, _), draft)) in plan.iter().zip(drafts).enumerate() {
                 let lsn = first + i as Lsn;
                 let meta = meta_of(draft, lsn, positions[i], time_us);
-                ops[*index].map.locate(draft.key()).apply(token, meta, draft.value_and_key());
+                ops[*index].map.locate(draft.key()).apply(token, meta, draft.entry_bytes());
                 versions[*index] = lsn;
             }
         });
@@ -146,7 +147,14 @@ impl Store {
             batch.ops[*index].draft = draft;
         }
         done?;
+        self.note_expiring(batch);
         Ok(Some(versions))
+    }
+
+    fn note_expiring(&self, batch: &Batch) {
+        if batch.ops.iter().any(|op| op.draft.expires_us().is_some()) {
+            self.reaper.note();
+        }
     }
 }
 

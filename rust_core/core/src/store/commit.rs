@@ -26,8 +26,10 @@ pub(super) fn check_version(if_version: Option<Lsn>, at: &Place<'_>, index: usiz
     }
 }
 
+#[inline]
 pub(super) fn meta_of(draft: &Draft, lsn: Lsn, pos: Pos, time_us: u64) -> Meta {
-    Meta::new(lsn, pos, time_us, draft.key().len(), draft.kind(), draft.class())
+    let expires = draft.expires_us().is_some();
+    Meta::new((lsn, pos), time_us, draft.key().len(), draft.kind(), draft.class(), expires)
 }
 
 impl Store {
@@ -46,13 +48,16 @@ impl Store {
         check_version(if_version, &at, 0)?;
         let lsn = Self::put(&mut append, &at, draft, time_us);
         append.done();
+        if draft.expires_us().is_some() {
+            self.reaper.note();
+        }
         Ok(lsn)
     }
 
     #[inline]
-    fn put(append: &mut Append<'_>, at: &Place<'_>, draft: &mut Draft, time_us: u64) -> Lsn {
+    pub(super) fn put(append: &mut Append<'_>, at: &Place<'_>, draft: &mut Draft, time_us: u64) -> Lsn {
         let (lsn, pos) = append.push(draft, time_us, at.prev_pos, 0);
-        at.apply(append.token(), meta_of(draft, lsn, pos, time_us), draft.value_and_key());
+        at.apply(append.token(), meta_of(draft, lsn, pos, time_us), draft.entry_bytes());
         lsn
     }
 
@@ -92,8 +97,9 @@ impl Store {
             return Ok(Removed { lsn: 0, count });
         }
         let (lsn, pos) = append.push(&mut draft, time_us, map.cleared().1, 0);
-        map.apply_clear(append.token(), lsn, pos);
+        let forgotten = map.apply_clear(append.token(), lsn, pos);
         append.done();
+        drop(forgotten);
         if map.is_worth_freeing() {
             for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
                 self.wal.with_token(|token| keys.iter().for_each(|key| map.free_hidden(token, key)));

@@ -14,7 +14,7 @@ pub struct Change {
     pub lsn: Lsn,
     /// When, in wall-clock microseconds since the Unix epoch.
     pub time_us: u64,
-    /// Set, delete, or clear of the whole scope.
+    /// Set, delete, expiry, or clear of the whole scope.
     pub kind: Kind,
     /// Class of the value.
     pub class: StateClass,
@@ -24,8 +24,10 @@ pub struct Change {
     pub scope: Box<[u8]>,
     /// Key; empty for a clear.
     pub key: Box<[u8]>,
-    /// Encoded value; empty for deletes and clears.
+    /// Encoded value; empty unless it was set.
     pub value: Box<[u8]>,
+    /// When the value stops being there, in wall-clock microseconds since the Unix epoch; None: never.
+    pub expires_us: Option<u64>,
     prev_pos: Pos,
 }
 
@@ -40,6 +42,7 @@ impl From<&Frame<'_>> for Change {
             scope: frame.scope().into(),
             key: frame.key().into(),
             value: frame.value().into(),
+            expires_us: frame.fields.expires_us,
             prev_pos: frame.prev_pos,
         }
     }

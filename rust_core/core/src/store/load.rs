@@ -3,7 +3,7 @@
 use super::Recovery;
 use super::checkpoint::Snapshots;
 use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
-use crate::env::{Disk, Env};
+use crate::env::{Disk, Env, ExpiryClock};
 use crate::index::{Index, Meta};
 use crate::record::{Frame, Kind, Mark, Pos};
 use crate::sync::{Arc, WriteToken};
@@ -14,25 +14,34 @@ pub(super) struct Loader {
     disk: Arc<dyn Disk>,
     lasting: bool,
     hash_seed: u64,
+    clock: Arc<ExpiryClock>,
     index: Index,
     token: WriteToken,
     recovery: Recovery,
     chosen: Option<(usize, Arc<RedbSnapshot>)>,
     store_id: [u8; 16],
+    last_us: u64,
 }
 
 impl Loader {
-    pub(super) fn new(env: &Env, hash_seed: u64) -> Self {
+    pub(super) fn new(env: &Env, hash_seed: u64, clock: Arc<ExpiryClock>) -> Self {
         Self {
             disk: Arc::clone(&env.disk),
             lasting: env.lasting,
             hash_seed,
-            index: Index::new(hash_seed),
+            index: Index::new(hash_seed, Arc::clone(&clock)),
+            clock,
             token: WriteToken::new(),
             recovery: Recovery::default(),
             chosen: None,
             store_id: [0; 16],
+            last_us: 0,
         }
+    }
+
+    /// When the last record was written, as far as is known.
+    pub(super) fn last_us(&self) -> u64 {
+        self.last_us
     }
 
     /// The index, what the next checkpoint goes on from, and the report.
@@ -71,14 +80,16 @@ impl Loader {
     }
 
     fn fill(&mut self, slot: usize, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
-        self.index = Index::new(self.hash_seed);
+        self.index = Index::new(self.hash_seed, Arc::clone(&self.clock));
         let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
         let (index, token) = (&self.index, &mut self.token);
-        let mut count = 0;
+        let (mut count, mut last_us) = (0, 0);
         snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
             take(index, token, &row.frame, row.pos);
             count += 1;
+            last_us = row.frame.time_us.max(last_us);
         })?;
+        self.last_us = last_us;
         let mark = snapshot.mark();
         (self.recovery.snapshot_lsn, self.recovery.snapshot_row_count) = (mark.lsn, count);
         self.chosen = Some((slot, Arc::new(snapshot)));
@@ -95,7 +106,7 @@ impl Replay for Loader {
                 return Ok(mark);
             }
         }
-        self.index = Index::new(self.hash_seed);
+        self.index = Index::new(self.hash_seed, Arc::clone(&self.clock));
         if log_start == Mark::START.pos {
             return Ok(Mark::START);
         }
@@ -107,6 +118,7 @@ impl Replay for Loader {
     }
 
     fn apply(&mut self, frame: &Frame<'_>, pos: Pos) {
+        self.last_us = frame.time_us;
         take(&self.index, &mut self.token, frame, pos);
     }
 }
@@ -115,17 +127,18 @@ impl Replay for Loader {
 fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
     let map = index.scope(frame.scope());
     if frame.kind == Kind::Clear {
-        map.apply_clear(token, frame.lsn, pos);
+        drop(map.apply_clear(token, frame.lsn, pos));
         if map.is_worth_freeing() {
             map.hidden_keys().iter().for_each(|key| map.free_hidden(token, key));
         }
         return;
     }
-    let meta = Meta::new(frame.lsn, pos, frame.time_us, frame.key().len(), frame.kind, frame.class);
+    let expires = frame.fields.expires_us.is_some();
+    let meta = Meta::new((frame.lsn, pos), frame.time_us, frame.key().len(), frame.kind, frame.class, expires);
     if frame.lsn <= map.cleared().0 {
         // In a snapshot the clear comes first, and what it removed is still there for the sake of histories.
         map.put_hidden(token, meta, frame.key());
     } else {
-        map.locate(frame.key()).apply(token, meta, frame.value_and_key());
+        map.locate(frame.key()).apply(token, meta, frame.entry_bytes());
     }
 }

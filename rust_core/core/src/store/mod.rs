@@ -3,12 +3,14 @@
 mod batch;
 mod checkpoint;
 mod commit;
+mod expire;
 mod history;
 mod keeper;
 mod load;
+mod reaper;
 
 use crate::checkpoint::SnapshotError;
-use crate::env::{Env, IoError};
+use crate::env::{Env, ExpiryClock, IoError};
 use crate::error::Coded;
 use crate::index::{Entry, Index, ScopeMap};
 use crate::record::Lsn;
@@ -19,6 +21,7 @@ pub use batch::{Batch, Op};
 pub use checkpoint::Checkpoint;
 pub use commit::Removed;
 pub use history::{Change, Changes};
+use reaper::Reaper;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +102,8 @@ impl From<WalOptions> for StoreOptions {
 /// An open store. Shared by all threads of a process.
 pub struct Store {
     wal: Arc<Wal>,
-    index: Index,
+    index: Arc<Index>,
+    reaper: Arc<Reaper>,
     closed: AtomicBool,
     recovery: Recovery,
     keeper: Arc<keeper::Keeper>,
@@ -126,13 +130,19 @@ impl Store {
     pub fn open(env: Env, options: impl Into<StoreOptions>) -> Result<Self, StoreError> {
         let options = options.into();
         let random = env.disk.unique_id().map_err(WalError::from)?;
-        let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random));
+        let clock = Arc::new(ExpiryClock::new(Arc::clone(&env.clock)));
+        let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random), Arc::clone(&clock));
         let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
+        // The wall clock may have been set back since: what had expired by then stays so.
+        clock.raise(loader.last_us());
         let (index, snapshots, recovery) = loader.done(log);
+        let index = Arc::new(index);
         let checkpointer = checkpoint::Checkpointer::new(&wal, &options, snapshots);
         let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
         let keeper = keeper::Keeper::start(&wal, checkpointer).map_err(|e| WalError::from(refused(e)))?;
-        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper })
+        let reaper = Reaper::new(&wal, &index);
+        reaper.note();
+        Ok(Self { wal, index, reaper, closed: AtomicBool::new(false), recovery, keeper })
     }
 
     /// What the opening found.
@@ -221,12 +231,12 @@ impl Store {
     /// # Errors
     /// Something could not be made durable.
     pub fn close(&self) -> Result<(), StoreError> {
-        let mut thread_was_well = true;
+        let mut threads_were_well = true;
         if !self.wal.is_forked() {
             self.closed.store(true, Ordering::Release);
-            thread_was_well = self.keeper.stop();
+            threads_were_well = self.reaper.stop() & self.keeper.stop();
         }
         self.wal.close()?;
-        if thread_was_well { Ok(()) } else { Err(WalError::Poisoned("the checkpoint thread panicked".into()).into()) }
+        if threads_were_well { Ok(()) } else { Err(WalError::Poisoned("a background thread panicked".into()).into()) }
     }
 }

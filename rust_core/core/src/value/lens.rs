@@ -117,18 +117,18 @@ impl<'a> Lens<'a> {
             _ => return Ok(None),
         };
         let mut place = Place { kind, len, body: reader.pos(), table: None };
-        if len > FOOTER_STRIDE {
-            if let Some((_, table)) = self.row(place.body)?.filter(|(_, table)| *table != NO_TABLE as usize) {
-                let bytes = match kind {
-                    Kind::Map => 1 + 4 * (buckets(len) + len),
-                    Kind::List | Kind::Tuple => 4 * ((len - 1) / FOOTER_STRIDE),
-                };
-                let table = self.layout.tables.saturating_add(table);
-                if table.saturating_add(bytes) > self.layout.rows {
-                    return Err(self.malformed(table));
-                }
-                place.table = Some(table);
+        if len > FOOTER_STRIDE
+            && let Some((_, table)) = self.row(place.body)?.filter(|(_, table)| *table != NO_TABLE as usize)
+        {
+            let bytes = match kind {
+                Kind::Map => 1 + 4 * (buckets(len) + len),
+                Kind::List | Kind::Tuple => 4 * ((len - 1) / FOOTER_STRIDE),
+            };
+            let table = self.layout.tables.saturating_add(table);
+            if table.saturating_add(bytes) > self.layout.rows {
+                return Err(self.malformed(table));
             }
+            place.table = Some(table);
         }
         Ok(Some(place))
     }
@@ -147,10 +147,11 @@ impl<'a> Lens<'a> {
             }
             _ => 0,
         };
-        if left > 0 && self.layout.row_count > 0 {
-            if let Some((end, _)) = self.row(reader.pos())? {
-                return Ok(end);
-            }
+        if left > 0
+            && self.layout.row_count > 0
+            && let Some((end, _)) = self.row(reader.pos())?
+        {
+            return Ok(end);
         }
         while left > 0 {
             left -= 1;

@@ -141,7 +141,7 @@ pub(super) fn pull(reader: &mut Reader<'_>) -> Result<Tree, ValueError> {
             let data = reader.take(len)?;
             let (header, at) = ArrayHeader::parse(data).ok_or(reader.malformed("array"))?;
             // Damage may move it; what was encoded must be aligned relative to the value, and is unwrapped.
-            if (from + at) % ALIGNMENT != 0 {
+            if !(from + at).is_multiple_of(ALIGNMENT) {
                 return Err(reader.malformed("array data that is not aligned"));
             }
             Tree::Array(header, data[at..].to_vec())

@@ -5,6 +5,7 @@ pub mod image;
 pub mod oracle;
 pub mod sim;
 pub mod tree;
+pub mod ttl;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub fn small(durability: Durability, mapped: bool) -> WalOptions {
 }
 
 pub fn env_on(disk: Arc<dyn Disk>) -> Env {
-    Env { disk, threads: false, lasting: true, ..Env::memory() }
+    Env { disk, clock: ttl::sim_clock(), threads: false, lasting: true }
 }
 
 pub fn env(disk: &MemDisk) -> Env {

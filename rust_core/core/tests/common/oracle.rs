@@ -8,6 +8,7 @@ use spellkeep_core::record::{Kind, Lsn};
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::Durability;
 
+use super::ttl::{draft_until, sim_clock};
 use super::{Rng, draft, retry};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +17,12 @@ pub struct Rec {
     pub scope: Vec<u8>,
     pub key: String,
     pub value: Vec<u8>,
+    pub expires_us: Option<u64>,
 }
 
 type Place = (Vec<u8>, String);
+/// Version, value, expiry.
+type Live = BTreeMap<Place, (Lsn, Vec<u8>, Option<u64>)>;
 
 #[derive(Clone, Default)]
 pub struct Oracle {
@@ -26,15 +30,18 @@ pub struct Oracle {
     pub log: Vec<Rec>,
     /// Versions at which a commit ends.
     ends: BTreeSet<Lsn>,
-    live: BTreeMap<Place, (Lsn, Vec<u8>)>,
+    /// What was set and not removed, expired or not.
+    kept: Live,
+    /// The time by which entries expire.
+    now_us: u64,
     pub acked: Lsn,
     pub durable: Lsn,
     /// A commit that failed together with the log: it may be there, whole, or not.
     maybe: Vec<Rec>,
 }
 
-fn rec(kind: Kind, scope: &[u8], key: &str, value: &[u8]) -> Rec {
-    Rec { kind, scope: scope.into(), key: key.into(), value: value.into() }
+pub fn rec(kind: Kind, scope: &[u8], key: &str, value: &[u8]) -> Rec {
+    Rec { kind, scope: scope.into(), key: key.into(), value: value.into(), expires_us: None }
 }
 
 impl Oracle {
@@ -43,16 +50,22 @@ impl Oracle {
     }
 
     pub fn version(&self, scope: &[u8], key: &str) -> Lsn {
-        self.live.get(&(scope.to_vec(), key.to_owned())).map_or(0, |(lsn, _)| *lsn)
+        self.live().get(&(scope.to_vec(), key.to_owned())).map_or(0, |(lsn, ..)| *lsn)
+    }
+
+    fn live(&self) -> Live {
+        let is_live = |expires_us: &Option<u64>| expires_us.is_none_or(|expires_us| self.now_us < expires_us);
+        let kept = self.kept.iter().filter(|(_, (_, _, expires_us))| is_live(expires_us));
+        kept.map(|(place, entry)| (place.clone(), entry.clone())).collect()
     }
 
     fn push(&mut self, record: Rec) {
         let lsn = self.last() + 1;
         let place = (record.scope.clone(), record.key.clone());
         match record.kind {
-            Kind::Set => drop(self.live.insert(place, (lsn, record.value.clone()))),
-            Kind::Delete | Kind::Expire => drop(self.live.remove(&place)),
-            Kind::Clear => self.live.retain(|(scope, _), _| *scope != record.scope),
+            Kind::Set => drop(self.kept.insert(place, (lsn, record.value.clone(), record.expires_us))),
+            Kind::Delete | Kind::Expire => drop(self.kept.remove(&place)),
+            Kind::Clear => self.kept.retain(|(scope, _), _| *scope != record.scope),
         }
         self.log.push(record);
     }
@@ -109,6 +122,60 @@ impl Oracle {
         }
     }
 
+    /// A set of a value that lives for `ttl_us`.
+    pub fn set_ttl(
+        &mut self,
+        store: &Store,
+        scope: &[u8],
+        key: &str,
+        value: &[u8],
+        ttl_us: u64,
+    ) -> Result<(), StoreError> {
+        let expires_us = Some(store.expires_us(ttl_us));
+        let map = store.scope(scope);
+        let mut new = draft_until(scope, key, value, expires_us);
+        let record = Rec { expires_us, ..rec(Kind::Set, scope, key, value) };
+        match retry(store, new.frame_len(), || store.try_set(&map, &mut new, None)) {
+            Err(StoreError::TooBig) => self.batch(store, vec![record]),
+            done => self.took(store, done?, vec![record]),
+        }
+    }
+
+    /// Time passes.
+    pub fn advance(&mut self, store: &Store, us: u64) {
+        sim_clock().advance_us(us);
+        self.now_us = store.expires_us(0);
+    }
+
+    /// What has expired is recorded, as the background thread does it: each a commit of its own.
+    pub fn expire(&mut self, store: &Store) -> Result<(), StoreError> {
+        let (before, live) = (self.last(), self.live());
+        let done = store.expire_due();
+        let mut written = Vec::new();
+        for (scope, key) in self.kept.keys().filter(|place| !live.contains_key(place)) {
+            let (lsn, kind) =
+                store.scope(scope).last_record(key.as_bytes(), |e| (e.meta().lsn, e.meta().kind)).unwrap();
+            assert!(kind == Kind::Expire || done.is_err(), "{key} has expired and nothing says so");
+            if kind == Kind::Expire && lsn > before {
+                written.push((lsn, rec(Kind::Expire, scope, key, b"")));
+            }
+        }
+        written.sort_by_key(|(lsn, _)| *lsn);
+        for (lsn, record) in written {
+            assert_eq!(lsn, self.last() + 1);
+            self.push(record);
+            self.ends.insert(lsn);
+        }
+        assert_eq!(store.wal().last_lsn(), self.last(), "something else was expired");
+        done?;
+        store.wal().acknowledge(self.last())?;
+        self.acked = self.last();
+        if store.wal().options().durability == Durability::Sync {
+            self.durable = self.last();
+        }
+        Ok(())
+    }
+
     pub fn delete(&mut self, store: &Store, scope: &[u8], key: &str) -> Result<(), StoreError> {
         let map = store.scope(scope);
         let removed = retry(store, 512, || store.try_delete(&map, key, None))?;
@@ -119,7 +186,7 @@ impl Oracle {
     pub fn clear(&mut self, store: &Store, scope: &[u8]) -> Result<(), StoreError> {
         let map = store.scope(scope);
         let removed = retry(store, 512, || store.try_clear(&map))?;
-        assert_eq!(removed.count, self.live.keys().filter(|(s, _)| s == scope).count());
+        assert_eq!(removed.count, self.live().keys().filter(|(s, _)| s == scope).count());
         if removed.lsn == 0 { Ok(()) } else { self.took(store, removed.lsn, vec![rec(Kind::Clear, scope, "", b"")]) }
     }
 
@@ -127,7 +194,10 @@ impl Oracle {
     pub fn batch(&mut self, store: &Store, mut records: Vec<Rec>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for r in &records {
-            let draft = draft(r.kind, &r.scope, &r.key, &r.value);
+            let draft = match r.expires_us {
+                None => draft(r.kind, &r.scope, &r.key, &r.value),
+                until => draft_until(&r.scope, &r.key, &r.value, until),
+            };
             batch.push(Op { map: store.scope(&r.scope), draft, if_version: None });
         }
         let big = batch.bytes() as u64 > store.wal().ring_commit_bytes_max();
@@ -181,7 +251,13 @@ impl Oracle {
         let key = format!("k{}", rng.below(6));
         let len = lens[rng.below(5)];
         let value = rng.next().to_le_bytes().repeat(len / 8);
-        match rng.below(20) {
+        match rng.below(26) {
+            20..=22 => self.set_ttl(store, scope, &key, &value, 1 + rng.next() % 20),
+            23 | 24 => {
+                self.advance(store, rng.next() % 10);
+                Ok(())
+            }
+            25 => self.expire(store),
             0..=9 => self.set(store, scope, &key, &value),
             10 | 11 => {
                 let expected = if rng.chance(70) { self.version(scope, &key) } else { rng.next() % 50 };
@@ -223,11 +299,13 @@ impl Oracle {
             for entry in store.list(&map, "") {
                 let key = String::from_utf8_lossy(entry.key()).into_owned();
                 assert_eq!(map.get(entry.key(), |e| e.meta().lsn), Some(entry.meta().lsn));
-                seen.insert((map.scope().to_vec(), key), (entry.meta().lsn, entry.value().to_vec()));
+                let found = (entry.meta().lsn, entry.value().to_vec(), entry.expires_us());
+                seen.insert((map.scope().to_vec(), key), found);
             }
         }
-        assert!(seen == self.live, "contents differ: {:?} and {:?}", brief(&seen), brief(&self.live));
-        assert_eq!(store.stats().1, self.live.len());
+        let live = self.live();
+        assert!(seen == live, "contents differ: {:?} and {:?}", brief(&seen), brief(&live));
+        assert_eq!(store.stats().1, live.len());
     }
 
     /// As [`Oracle::check_memory`]; nothing is said once a commit failed together with the log.
@@ -249,12 +327,13 @@ impl Oracle {
         }
         assert!(last == 0 || self.ends.contains(&last), "version {last} does not end a commit");
         let log = std::mem::take(&mut self.log);
-        self.live.clear();
+        self.kept.clear();
         self.maybe.clear();
         log.into_iter().take(last as usize).for_each(|r| self.push(r));
         self.ends.retain(|end| *end <= last);
         assert_eq!(last, self.last());
         (self.acked, self.durable) = (last, last);
+        self.now_us = store.expires_us(0);
         self.check(store);
     }
 
@@ -266,7 +345,8 @@ impl Oracle {
         let mut expected = self.log.iter().skip(first as usize - 1);
         while let Some(change) = changes.next_change().unwrap() {
             let key = String::from_utf8_lossy(&change.key).into_owned();
-            let got = Rec { kind: change.kind, scope: change.scope.to_vec(), key, value: change.value.to_vec() };
+            let (scope, value, expires_us) = (change.scope.to_vec(), change.value.to_vec(), change.expires_us);
+            let got = Rec { kind: change.kind, scope, key, value, expires_us };
             assert_eq!(Some(&got), expected.next(), "version {}", change.lsn);
         }
         assert!(expected.next().is_none());
@@ -283,6 +363,6 @@ impl Oracle {
     }
 }
 
-fn brief(state: &BTreeMap<Place, (Lsn, Vec<u8>)>) -> Vec<(&str, Lsn, usize)> {
-    state.iter().map(|((_, key), (lsn, value))| (key.as_str(), *lsn, value.len())).collect()
+fn brief(state: &Live) -> Vec<(&str, Lsn, usize, Option<u64>)> {
+    state.iter().map(|((_, key), (lsn, value, until))| (key.as_str(), *lsn, value.len(), *until)).collect()
 }

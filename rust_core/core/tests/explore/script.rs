@@ -4,7 +4,7 @@ use spellkeep_core::record::Kind;
 use spellkeep_core::store::{Store, StoreError};
 use spellkeep_core::wal::WalOptions;
 
-use crate::common::oracle::{Oracle, Rec};
+use crate::common::oracle::{Oracle, rec};
 use crate::common::{WORDS, small as least};
 
 type Done = Result<(), StoreError>;
@@ -24,9 +24,8 @@ fn put(o: &mut Oracle, s: &Store, key: &str, len: usize) -> Done {
 
 fn batch(o: &mut Oracle, s: &Store, keys: &[&str], len: usize) -> Done {
     let value = value(o, len);
-    let rec = |key: &&str| Rec { kind: Kind::Set, scope: S.into(), key: (*key).into(), value: value.clone() };
-    let mut records: Vec<Rec> = keys.iter().map(rec).collect();
-    records.push(Rec { kind: Kind::Delete, scope: S.into(), key: "gone".into(), value: Vec::new() });
+    let mut records: Vec<_> = keys.iter().map(|key| rec(Kind::Set, S, key, &value)).collect();
+    records.push(rec(Kind::Delete, S, "gone", b""));
     o.batch(s, records)
 }
 
@@ -92,6 +91,25 @@ fn checkpoint(o: &mut Oracle, s: &Store) -> Done {
     o.checkpoint(s)
 }
 
+fn short_lived(o: &mut Oracle, s: &Store) -> Done {
+    let value = value(o, 40);
+    o.set_ttl(s, S, "a", &value, 10)
+}
+
+fn large_and_short_lived(o: &mut Oracle, s: &Store) -> Done {
+    let value = value(o, s.wal().stats().ring_bytes as usize + 1000);
+    o.set_ttl(s, S, "c", &value, 10)
+}
+
+fn wait(o: &mut Oracle, s: &Store) -> Done {
+    o.advance(s, 10);
+    Ok(())
+}
+
+fn expire(o: &mut Oracle, s: &Store) -> Done {
+    o.expire(s)
+}
+
 const SCRIPTS: &[(&str, &[Step])] = &[
     ("records", &[small, small, other, flush, small, other, write_out, small]),
     ("deletes", &[small, other, delete, small, flush, delete_small, delete, other, clear, small]),
@@ -102,6 +120,14 @@ const SCRIPTS: &[(&str, &[Step])] = &[
     ("around the ring", &[page, page, small, page, page, page, little_batch, page, page, small]),
     ("rotation", &[page, page, flush, page, page, flush, small, page, flush, page, page, flush, small]),
     ("checkpoints", &[page, other, checkpoint, small, delete, page, page, checkpoint, clear, other, checkpoint, small]),
+    (
+        "expiry",
+        &[short_lived, other, wait, flush, expire, short_lived, small, short_lived, wait, right_cas, expire, small],
+    ),
+    (
+        "expiry of more",
+        &[short_lived, large_and_short_lived, wait, small, expire, flush, short_lived, wait, expire, clear],
+    ),
     ("written, not synced", &[small, write_out, page, write_out, other, write_out, flush, small, write_out, delete]),
 ];
 

@@ -11,7 +11,8 @@ use spellkeep_core::sync::Arc;
 use super::failure::to_py;
 use super::manager::Store;
 use super::write;
-use super::{Shared, Version, state_class};
+use super::write::How;
+use super::{Shared, Ttl, Version, state_class};
 use crate::errors::raise;
 use crate::scope::{StateScope, key_str};
 
@@ -86,20 +87,22 @@ impl Batch {
     }
 
     /// Add: store `value` under `key`. The value is encoded now; later changes to it do not count.
-    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    #[pyo3(signature = (scope, key, value, *, if_version=None, ttl_s=None, state_class=None))]
     fn set(
         &self,
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         if_version: Option<Version>,
+        ttl_s: Option<Ttl>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let class = self::state_class(state_class, StateClass::Standard)?;
+        let how = How { if_version, class, ttl: ttl_s, acknowledge: false };
         let map = self.shared.scope(scope.get().encoded());
         let mut draft = Draft::default();
-        write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, class)?;
+        write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, how)?;
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
 

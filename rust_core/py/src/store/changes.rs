@@ -13,9 +13,19 @@ use super::failure::to_py;
 use super::read::key_object;
 use crate::scope::StateScope;
 
-/// Version, microseconds since the epoch, operation, scope, key, encoded value, number of the class, batch goes on.
-pub type Row<'py> =
-    (u64, u64, &'static str, StateScope, Option<Bound<'py, PyString>>, Option<Bound<'py, PyBytes>>, u8, bool);
+/// Version, microseconds since the epoch, operation, scope, key, encoded value, number of the class, batch goes on,
+/// microseconds since the epoch when it expires.
+pub type Row<'py> = (
+    u64,
+    u64,
+    &'static str,
+    StateScope,
+    Option<Bound<'py, PyString>>,
+    Option<Bound<'py, PyBytes>>,
+    u8,
+    bool,
+    Option<u64>,
+);
 
 /// One change as a row.
 pub fn row<'py>(py: Python<'py>, change: &Change) -> PyResult<Row<'py>> {
@@ -28,7 +38,17 @@ pub fn row<'py>(py: Python<'py>, change: &Change) -> PyResult<Row<'py>> {
     let key = if change.kind == Kind::Clear { None } else { Some(key_object(py, &change.key)?) };
     let value = (change.kind == Kind::Set).then(|| PyBytes::new(py, &change.value));
     let scope = StateScope::from_encoded(change.scope.clone());
-    Ok((change.lsn, change.time_us, operation, scope, key, value, change.class as u8, change.in_batch))
+    Ok((
+        change.lsn,
+        change.time_us,
+        operation,
+        scope,
+        key,
+        value,
+        change.class as u8,
+        change.in_batch,
+        change.expires_us,
+    ))
 }
 
 /// A cursor over all committed changes.

@@ -11,7 +11,7 @@ use super::failure::missing;
 use super::manager::Store;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
-use super::{Shared, Version, state_class};
+use super::{Shared, Ttl, Version, state_class};
 use crate::scope::{StateScope, key_str};
 
 /// One scope of one store, found once: reads and writes through it skip the scope table.
@@ -57,29 +57,43 @@ impl ScopeHandle {
     }
 
     /// Store `value` under `key`; return its version. See ``StateManager.set``.
-    #[pyo3(signature = (key, value, *, if_version=None, state_class=None))]
+    #[pyo3(signature = (key, value, *, if_version=None, ttl_s=None, state_class=None))]
     fn set(
         &self,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         if_version: Option<Version>,
+        ttl_s: Option<Ttl>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, self.class)?;
-        write::set(&self.shared, &self.map, key_str(key)?, value, How { if_version, class, acknowledge: true })
+        write::set(
+            &self.shared,
+            &self.map,
+            key_str(key)?,
+            value,
+            How { if_version, class, ttl: ttl_s, acknowledge: true },
+        )
     }
 
     /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
-    #[pyo3(name = "_set_unacknowledged", signature = (key, value, *, if_version=None, state_class=None))]
+    #[pyo3(name = "_set_unacknowledged", signature = (key, value, *, if_version=None, ttl_s=None, state_class=None))]
     fn set_unacknowledged(
         &self,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         if_version: Option<Version>,
+        ttl_s: Option<Ttl>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, self.class)?;
-        write::set(&self.shared, &self.map, key_str(key)?, value, How { if_version, class, acknowledge: false })
+        write::set(
+            &self.shared,
+            &self.map,
+            key_str(key)?,
+            value,
+            How { if_version, class, ttl: ttl_s, acknowledge: false },
+        )
     }
 
     /// The value under `key`, or `default`.
@@ -107,7 +121,7 @@ impl ScopeHandle {
     /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
     #[pyo3(signature = (key, *, if_version=None))]
     fn delete(&self, key: &Bound<'_, PyAny>, if_version: Option<Version>) -> PyResult<u64> {
-        let how = How { if_version, class: self.class, acknowledge: true };
+        let how = How { if_version, class: self.class, ttl: None, acknowledge: true };
         write::delete(key.py(), &self.shared, &self.map, key_str(key)?, how)
     }
 
@@ -135,7 +149,7 @@ impl ScopeHandle {
     }
 
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let how = How { if_version: None, class: self.class, acknowledge: true };
+        let how = How { if_version: None, class: self.class, ttl: None, acknowledge: true };
         write::set(&self.shared, &self.map, key_str(key)?, value, how).map(drop)
     }
 

@@ -18,7 +18,7 @@ use super::changes::{Changes, Row, row};
 use super::failure::to_py;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
-use super::{Shared, Version, state_class};
+use super::{Shared, Ttl, Version, state_class};
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
 
@@ -89,30 +89,34 @@ impl Store {
     }
 
     /// Store `value`; return its version.
-    #[pyo3(signature = (scope, key, value, *, if_version=None, state_class=None))]
+    #[pyo3(signature = (scope, key, value, *, if_version=None, ttl_s=None, state_class=None))]
     fn set(
         &self,
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         if_version: Option<Version>,
+        ttl_s: Option<Ttl>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: true };
+        let class = self::state_class(state_class, StateClass::Standard)?;
+        let how = How { if_version, class, ttl: ttl_s, acknowledge: true };
         write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
     }
 
     /// As ``set``, without waiting for the sync that ``durability="sync"`` asks for: the caller must.
-    #[pyo3(name = "_set_unacknowledged", signature = (scope, key, value, *, if_version=None, state_class=None))]
+    #[pyo3(name = "_set_unacknowledged", signature = (scope, key, value, *, if_version=None, ttl_s=None, state_class=None))]
     fn set_unacknowledged(
         &self,
         scope: &Bound<'_, StateScope>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         if_version: Option<Version>,
+        ttl_s: Option<Ttl>,
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: self::state_class(state_class, StateClass::Standard)?, acknowledge: false };
+        let class = self::state_class(state_class, StateClass::Standard)?;
+        let how = How { if_version, class, ttl: ttl_s, acknowledge: false };
         write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
     }
 
@@ -155,7 +159,7 @@ impl Store {
         key: &Bound<'_, PyAny>,
         if_version: Option<Version>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: StateClass::Standard, acknowledge: true };
+        let how = How { if_version, class: StateClass::Standard, ttl: None, acknowledge: true };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
     }
 
@@ -167,7 +171,7 @@ impl Store {
         key: &Bound<'_, PyAny>,
         if_version: Option<Version>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: StateClass::Standard, acknowledge: false };
+        let how = How { if_version, class: StateClass::Standard, ttl: None, acknowledge: false };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
     }
 

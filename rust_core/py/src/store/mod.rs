@@ -6,6 +6,7 @@ mod failure;
 mod handle;
 mod manager;
 mod read;
+mod ttl;
 mod write;
 
 use std::mem::ManuallyDrop;
@@ -23,6 +24,7 @@ pub use changes::Changes;
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
+pub use ttl::Ttl;
 
 /// The engine's store and what the binding adds: limits per state class.
 pub struct Shared {

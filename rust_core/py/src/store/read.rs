@@ -78,15 +78,16 @@ pub fn live(map: &ScopeMap, key: &[u8]) -> Option<Entry> {
     map.get(key, Entry::clone)
 }
 
-/// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch, number of the class.
-pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, u8);
+/// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch when it was written and when
+/// it expires, number of the class.
+pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, Option<u64>, u8);
 
 /// The parts of a live entry.
 pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
     shared.check().map_err(|e| to_py(py, e))?;
     let parts = live(map, key.as_bytes()).map(|entry| {
         let meta = *entry.meta();
-        Ok((value_of(py, &entry)?, meta.lsn, meta.time_us, meta.class as u8))
+        Ok((value_of(py, &entry)?, meta.lsn, meta.time_us, entry.expires_us(), meta.class as u8))
     });
     parts.transpose()
 }

@@ -5,13 +5,13 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use spellkeep_core::index::ScopeMap;
-use spellkeep_core::record::{Draft, Kind, StateClass};
+use spellkeep_core::record::{Draft, Fields, Kind, StateClass};
 use spellkeep_core::store::{Batch, Op, Removed, StoreError};
 use spellkeep_core::sync::Arc;
 
 use super::failure::to_py;
 use super::read::{live, value_of};
-use super::{Shared, Version};
+use super::{Shared, Ttl, Version};
 use crate::errors::raise;
 use crate::value::encode_into;
 
@@ -28,11 +28,13 @@ thread_local! {
 pub struct How {
     pub if_version: Option<Version>,
     pub class: StateClass,
+    /// How long the value is there; None: for ever.
+    pub ttl: Option<Ttl>,
     /// Whether to wait for the acknowledgement that the durability asks for.
     pub acknowledge: bool,
 }
 
-/// Encodes `value` into `draft`.
+/// Encodes `value` into `draft`. Its time to live begins now.
 #[inline]
 pub fn draft_value(
     shared: &Shared,
@@ -40,11 +42,14 @@ pub fn draft_value(
     map: &ScopeMap,
     key: &str,
     value: &Bound<'_, PyAny>,
-    class: StateClass,
+    how: How,
 ) -> PyResult<()> {
-    draft.begin(Kind::Set, class, map.scope());
-    encode_into(value.py(), value, shared.limits(class), draft.value_buf())?;
-    draft.end(key.as_bytes());
+    draft.begin(Kind::Set, how.class, map.scope());
+    encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
+    match how.ttl {
+        None => draft.end(key.as_bytes()),
+        Some(ttl) => draft.end_with(key.as_bytes(), Fields { expires_us: Some(shared.expires_us(ttl.us())) }),
+    }
     Ok(())
 }
 
@@ -53,7 +58,7 @@ pub fn draft_value(
 pub fn set(shared: &Shared, map: &Arc<ScopeMap>, key: &str, value: &Bound<'_, PyAny>, how: How) -> PyResult<u64> {
     let py = value.py();
     let mut draft = DRAFT.take().unwrap_or_default();
-    let done = draft_value(shared, &mut draft, map, key, value, how.class)
+    let done = draft_value(shared, &mut draft, map, key, value, how)
         .and_then(|()| commit(py, shared, map, &mut draft, how.if_version.map(Version::number)));
     draft.shrink(DRAFT_KEEP_BYTES);
     DRAFT.set(Some(draft));
