@@ -118,6 +118,10 @@ impl<'a> Frame<'a> {
         if flags & !KNOWN_FLAGS != 0 || (key_end + fields_len).next_multiple_of(8) + 8 != len {
             return Err(Fault::Unknown);
         }
+        // Whoever applies a record counts on it: a removal has no value, and a clear no key.
+        if (kind != Kind::Set && value_end != scope_end) || (kind == Kind::Clear && key_end != value_end) {
+            return Err(Fault::Unknown);
+        }
         Ok(Self {
             bytes,
             lsn: u64_at(bytes, 8),
@@ -233,6 +237,20 @@ mod tests {
     #[test]
     fn a_frame_of_another_store_is_not_believed() {
         assert_eq!(Frame::parse(&sealed(b"plan", b"value"), 6).unwrap_err(), Fault::Header);
+    }
+
+    /// Such a record, its checksums right, brought the index's counts below zero.
+    #[test]
+    fn a_removal_with_a_value_and_a_clear_with_a_key_are_not_believed() {
+        let parse = |kind, key: &[u8], value: &[u8]| {
+            let mut draft = Draft::of(kind, StateClass::Standard, b"\x01", key, value);
+            Frame::parse(draft.seal(&SEAL).0, 5).map(|frame| frame.kind)
+        };
+        assert_eq!(parse(Kind::Delete, b"plan", b""), Ok(Kind::Delete));
+        assert_eq!(parse(Kind::Clear, b"", b""), Ok(Kind::Clear));
+        assert_eq!(parse(Kind::Delete, b"plan", b"value"), Err(Fault::Unknown));
+        assert_eq!(parse(Kind::Clear, b"", b"value"), Err(Fault::Unknown));
+        assert_eq!(parse(Kind::Clear, b"plan", b""), Err(Fault::Unknown));
     }
 
     #[test]
