@@ -349,6 +349,18 @@ fn after_a_power_loss_a_prefix_is_there_that_holds_everything_synced() {
     println!("1600 openings, {cuts} cut a tail, {lost} records reported lost");
 }
 
+/// A manifest that holds and counts as many openings as its field can: the next one was number 0.
+#[test]
+fn an_opening_whose_number_has_no_room_is_refused() {
+    let (disk, _) = left_behind(true, true);
+    disk.alter("MANIFEST", |b| {
+        b[12..16].fill(0xFF);
+        let sum = spellkeep_core::checksum::xxh3_64(&b[..88]);
+        b[88..].copy_from_slice(&sum.to_le_bytes());
+    });
+    assert_eq!(code(Store::open(env(&disk), small(Durability::Interval, true))), "log.damaged");
+}
+
 /// What a bad byte does to the middle of the log, which no ring can heal.
 #[test]
 fn damage_before_later_records_is_never_cut() {

@@ -2,7 +2,7 @@
 
 use super::append::{AppendState, Status};
 use super::drain::Drain;
-use super::manifest::Manifest;
+use super::manifest::{MANIFEST, Manifest};
 use super::recover::{RecoveryReport, Replay, recover};
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
 use super::segment::{SEGMENT_DIR, Segment};
@@ -56,7 +56,7 @@ fn load_or_found(env: &Env) -> Result<Manifest, WalError> {
     }
     // The manifest is the first thing that a store has, so a log without one has lost it.
     if disk.exists(RING)? || !disk.list(SEGMENT_DIR)?.is_empty() {
-        return Err(Damage::new(&disk.path_of(super::manifest::MANIFEST), 0, 0, "the manifest is missing").into());
+        return Err(Damage::new(&disk.path_of(MANIFEST), 0, 0, "the manifest is missing").into());
     }
     let manifest = Manifest {
         store_id: disk.unique_id()?,
@@ -155,12 +155,14 @@ impl Wal {
         let disk = Arc::clone(&env.disk);
         let lock = disk.lock(LOCK).map_err(|refused| WalError::from_lock(disk.path_of(""), refused))?;
         let known = load_or_found(&env)?;
+        let no_more = || Damage::new(&disk.path_of(MANIFEST), 12, known.end_lsn, "no opening can come after this one");
+        let epoch = known.epoch.checked_add(1).ok_or_else(no_more)?;
         disk.create_dir(SEGMENT_DIR)?;
         let mut former = former_ring(&*disk, &known)?;
         let recovered = recover(&*disk, &known, former.as_mut(), replay)?;
         let end = recovered.end;
         let manifest = Manifest {
-            epoch: known.epoch + 1,
+            epoch,
             clean: false,
             mapped: options.mapped_ring.map_or_else(|| disk.maps_are_trusted(), Ok)?,
             end: end.pos,
