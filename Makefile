@@ -17,6 +17,7 @@ CUTS := 300
 FS := ext4,xfs
 OPS := 10000000
 EXPLORE_S := 60
+FUZZ_S := 60
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
@@ -89,6 +90,10 @@ ifeq ($(CARGO),)
 else
 	SPELLKEEP_FULL=1 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) cargo test --profile checked --locked --test flips -- --nocapture
 endif
+
+.PHONY: fuzz
+fuzz: ## fuzz values, frames, scopes and recovery for a minute each (SECONDS=, TARGET=, ASAN=1)
+	rust_core/fuzz/run $(or $(SECONDS),$(FUZZ_S)) $(TARGET)
 
 .PHONY: bench-smoke
 bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly
