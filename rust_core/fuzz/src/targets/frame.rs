@@ -30,7 +30,7 @@ fn look(bytes: &[u8], seed: u64) {
     assert_eq!(len, Ok(frame.bytes().len()));
     let parts = [frame.scope(), frame.value(), frame.key()].concat();
     assert!(frame.bytes()[FRAME_HEADER_BYTES..].starts_with(&parts));
-    assert!(frame.value_and_key() == [frame.value(), frame.key()].concat());
+    assert!(frame.entry_bytes().starts_with(&[frame.value(), frame.key()].concat()));
     assert!(frame.proven_durable() < frame.lsn.max(1));
 }
 
@@ -48,12 +48,12 @@ pub fn run(bytes: &[u8]) {
         mend(&mut mended, 0, seed);
         return look(&mended, seed);
     }
-    let kind = [Kind::Set, Kind::Delete, Kind::Clear][from.below(3)];
+    let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Expire][from.below(4)];
     let class = [StateClass::Trusted, StateClass::Standard][from.below(2)];
     let (scope, key, value) = (from.bytes(), from.bytes(), from.bytes());
     let (key, value) = match kind {
         Kind::Set => (key, value),
-        Kind::Delete => (key, &[][..]),
+        Kind::Delete | Kind::Expire => (key, &[][..]),
         Kind::Clear => (&[][..], &[][..]),
     };
     let seal = Seal {

@@ -21,7 +21,7 @@ fn must_be_damage(error: &StoreError) {
 
 /// Every answer of the store: how many changes, how many entries; None where it said damage.
 fn read(store: &Store) -> (Option<usize>, usize) {
-    let (mut changes, mut count) = (store.changes(0), 0);
+    let (mut changes, mut count) = (store.changes(0).expect("an open store"), 0);
     let told = loop {
         match changes.next_change() {
             Ok(Some(_)) => count += 1,

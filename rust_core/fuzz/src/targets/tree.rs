@@ -1,6 +1,6 @@
 //! A value as a tree of its tokens: made of input bytes, written by the encoder, read back by the reader.
 
-use spellkeep_core::limits::DEPTH_CEILING;
+use spellkeep_core::limits::{DEPTH_CEILING, FOOTER_STRIDE};
 use spellkeep_core::value::{
     ArrayHeader, Clock, Date, Encoder, Moment, Reader, Span, Token, ValueError, decimal_is_plain, tags,
 };
@@ -84,6 +84,20 @@ impl Tree {
         }
     }
 
+    fn push_list(items: &[Self], encoder: &mut Encoder<'_>) -> Result<(), ValueError> {
+        let open = encoder.begin_array(items.len())?;
+        let mut next_mark = open.first_mark();
+        for (index, item) in items.iter().enumerate() {
+            if index == next_mark {
+                encoder.mark();
+                next_mark += FOOTER_STRIDE;
+            }
+            item.push(encoder)?;
+        }
+        encoder.end(open);
+        Ok(())
+    }
+
     pub fn push(&self, encoder: &mut Encoder<'_>) -> Result<(), ValueError> {
         match self {
             Self::Nil => encoder.nil(),
@@ -93,21 +107,20 @@ impl Tree {
             Self::Float(bits) => encoder.float(f64::from_bits(*bits)),
             Self::Str(text) => encoder.str(text)?,
             Self::Bin(bytes) => encoder.bin(bytes)?,
-            Self::List(items) => {
-                encoder.begin_array(items.len())?;
-                items.iter().try_for_each(|item| item.push(encoder))?;
-                encoder.end();
-            }
+            Self::List(items) => Self::push_list(items, encoder)?,
             Self::Map(items) => {
-                encoder.begin_map(items.len() / 2)?;
-                items.iter().try_for_each(|item| item.push(encoder))?;
-                encoder.end();
+                let open = encoder.begin_map(items.len() / 2)?;
+                for item in items {
+                    if open.is_marked() {
+                        encoder.mark();
+                    }
+                    item.push(encoder)?;
+                }
+                encoder.end(open);
             }
             Self::Items(code, items) => {
                 let ext = encoder.begin_ext(*code);
-                encoder.begin_array(items.len())?;
-                items.iter().try_for_each(|item| item.push(encoder))?;
-                encoder.end();
+                Self::push_list(items, encoder)?;
                 encoder.end_ext(ext)?;
             }
             Self::Tagged(tag, version, payload) => {
@@ -124,14 +137,24 @@ impl Tree {
 
     /// Reads the next value as a decoder does that builds what it reads: room for the items of a container comes first.
     pub fn pull(reader: &mut Reader<'_>, depth: u32) -> Result<Self, ValueError> {
-        let many = |reader: &mut Reader<'_>, count: usize| -> Result<Vec<Tree>, ValueError> {
+        let many = |reader: &mut Reader<'_>, count: usize, is_marked: &dyn Fn(usize) -> bool| {
             if depth >= DEPTH_CEILING {
                 return Err(reader.malformed("nested deeper than any encoder writes"));
             }
             let mut items = Vec::with_capacity(count);
-            for _ in 0..count {
+            for index in 0..count {
+                if is_marked(index) {
+                    reader.mark();
+                }
                 items.push(Self::pull(reader, depth + 1)?);
             }
+            Ok(items)
+        };
+        let list = |reader: &mut Reader<'_>, len: usize| {
+            let open = reader.open_array(len);
+            let every = open.is_marked();
+            let items = many(reader, len, &|index| every && index > 0 && index % FOOTER_STRIDE == 0)?;
+            reader.end(open);
             Ok(items)
         };
         Ok(match reader.token()? {
@@ -144,18 +167,34 @@ impl Tree {
                 Self::Str(std::str::from_utf8(text).map_err(|_| reader.malformed("not UTF-8"))?.to_owned())
             }
             Token::Bin(bytes) => Self::Bin(bytes.to_vec()),
-            Token::Array(len) => Self::List(many(reader, len)?),
-            Token::Map(len) => Self::Map(many(reader, len * 2)?),
+            Token::Array(len) => Self::List(list(reader, len)?),
+            Token::Map(len) => {
+                let open = reader.open_map(len);
+                let every = open.is_marked();
+                let items = many(reader, len * 2, &|_| every)?;
+                reader.end(open);
+                Self::Map(items)
+            }
             Token::Ext { code, len } => {
                 let end = reader.pos() + len;
                 let read = match code {
                     tags::TUPLE | tags::SET | tags::FROZEN_SET => {
                         let Token::Array(len) = reader.token()? else { return Err(reader.malformed("no list")) };
-                        Self::Items(code, many(reader, len)?)
+                        let is_sealed = code != tags::TUPLE;
+                        if is_sealed {
+                            reader.seal();
+                        }
+                        let items = list(reader, len)?;
+                        if is_sealed {
+                            reader.unseal();
+                        }
+                        Self::Items(code, items)
                     }
                     tags::TAGGED => {
                         let (tag, version) = reader.tag()?;
-                        let payload = many(reader, 1)?.remove(0);
+                        reader.seal();
+                        let payload = many(reader, 1, &|_| false)?.remove(0);
+                        reader.unseal();
                         Self::Tagged(tag.to_owned(), version, Box::new(payload))
                     }
                     _ => {
