@@ -320,12 +320,12 @@ impl Tail<'_> {
             let rest = stretch.at(torn_pos);
             for at in (0..rest.len()).step_by(8) {
                 let Ok(frame) = Frame::parse(&rest[at..], known.seed()) else { continue };
+                if frame.lsn <= cursor.lsn || frame.epoch < known.epoch {
+                    continue;
+                }
                 // An opening writes nothing before its manifest is durable.
                 if frame.epoch > known.epoch {
                     return damaged(format!("records of opening {}, later than the manifest's", frame.epoch));
-                }
-                if frame.lsn <= cursor.lsn || frame.epoch != known.epoch {
-                    continue;
                 }
                 if same_cache || frame.proven_durable() > cursor.lsn {
                     return damaged(format!("{}, and later records are whole", fault_text(fault)));
