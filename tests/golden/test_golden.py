@@ -12,7 +12,7 @@ from spellkeep import StateClass, StateScope
 
 from .make import CLEARED, SCOPES, SCOUT, Colour, values
 
-FOLDERS = sorted(pathlib.Path(__file__).parent.glob("v*"))
+FOLDERS = sorted(pathlib.Path(__file__).parent.glob("v[0-9]*"))
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
