@@ -15,6 +15,7 @@ from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
+from spellkeep.read_view import ReadView, ScopeView
 from spellkeep.scope import StateScope
 from spellkeep.store import StateManager, open
 from spellkeep.value import DictView, Limits, SequenceView, Tagged, register
@@ -25,8 +26,10 @@ __all__ = [
     "DictView",
     "Entry",
     "Limits",
+    "ReadView",
     "Recovery",
     "ScopeHandle",
+    "ScopeView",
     "SequenceView",
     "StateClass",
     "StateManager",

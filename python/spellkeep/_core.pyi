@@ -17,6 +17,7 @@ __all__ = [
     "EntryBuffer",
     "Items",
     "Limits",
+    "ReadView",
     "ScopeHandle",
     "SequenceView",
     "StateScope",
@@ -304,6 +305,36 @@ class ScopeHandle:
     def __len__(self) -> int: ...
 
 @disjoint_base
+class ReadView:
+    """The store as it was at one moment."""
+
+    def __new__(cls, store: Store, *, max_age_s: float | None = None) -> Self: ...
+    @property
+    def version(self) -> int:
+        """The last version that it sees."""
+    @property
+    def ended(self) -> bool:
+        """Whether it shows nothing any more."""
+    def get(self, scope: StateScope, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default`. Each call builds a new object.
+
+        Raises: ViewEnded (view.ended); InvalidKey; Corrupted (value.malformed); Forked.
+        Cost: as ``StateManager.get``, and one more lookup if the key was written since.
+        """
+    def _entry_parts(self, scope: StateScope, key: str) -> _Parts | None: ...
+    def exists(self, scope: StateScope, key: str) -> bool:
+        """Whether there is a value under `key`."""
+    def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
+        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+    def items(self, scope: StateScope, prefix: str = "") -> Items:
+        """Keys and values of a scope, ordered by key; each value is decoded when it is reached, also after the end."""
+    def list_scopes(self) -> list[StateScope]:
+        """The scopes that hold a key, in order. Cost: O(keys of the store)."""
+    def close(self) -> None:
+        """End it, and free what no other view needs. Closing twice is nothing."""
+    def _check(self) -> None: ...
+
+@disjoint_base
 class Store:
     """An open store: the base of ``StateManager``."""
 
@@ -319,6 +350,7 @@ class Store:
         mapped_ring: bool | None,
         keep_log_bytes: int | None,
         keep_log_days: float,
+        view_budget_bytes: int,
     ) -> Self: ...
     def set(
         self,

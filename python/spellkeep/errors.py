@@ -4,7 +4,7 @@ Every error carries ``code``, a slug that never changes its meaning (``key.too_l
 that says what to do. Classes also inherit from the builtin that Python programmers already catch.
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
-    try again               Conflict  StoreLocked
+    try again               Conflict  StoreLocked  ViewEnded
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
 
@@ -26,6 +26,7 @@ __all__ = [
     "StateError",
     "StorageFailed",
     "StoreLocked",
+    "ViewEnded",
 ]
 
 
@@ -71,7 +72,8 @@ class LimitExceeded(StateError, ValueError):
     """A value, batch, time to live or option is beyond its limit.
 
     Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
-    ``ttl.out_of_range``; ``store.option``; ``log.trimmed``: the log no longer goes back that far.
+    ``ttl.out_of_range``; ``view.count view.max_age``; ``store.option``; ``log.trimmed``: the log no longer goes back
+    that far.
     """
 
     path: str | None = None
@@ -110,6 +112,10 @@ class Conflict(StateError):
     expected_version: int = 0
     current_version: int = 0
     current: Any = None
+
+
+class ViewEnded(StateError):
+    """The read view shows nothing any more; take another. Code ``view.ended``; the detail says why."""
 
 
 class StoreLocked(StateError, TimeoutError):

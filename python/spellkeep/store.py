@@ -16,6 +16,7 @@ from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_ro
 from spellkeep.errors import StateError
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
+from spellkeep.read_view import ReadView
 from spellkeep.scope import StateScope
 from spellkeep.value import Limits
 
@@ -60,6 +61,7 @@ class StateManager(_core.Store):
         mapped_ring: bool | None = None,
         keep_log_bytes: int | None = 16 << 20,
         keep_log_days: float = 0,
+        view_budget_bytes: int = 64 << 20,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -73,6 +75,7 @@ class StateManager(_core.Store):
             mapped_ring=mapped_ring,
             keep_log_bytes=keep_log_bytes,
             keep_log_days=keep_log_days,
+            view_budget_bytes=view_budget_bytes,
         )
         self._path = os.fspath(path)
         _open_stores.add(self)
@@ -118,6 +121,16 @@ class StateManager(_core.Store):
     def batch(self) -> Batch:
         """A batch: ``with state.batch() as b: b.set(...); b.delete(...)``. See `Batch`."""
         return Batch(self)
+
+    def read_view(self, *, max_age_s: float | None = None) -> ReadView:
+        """The store as it is now, for many reads: ``with state.read_view() as rv: rv.get(...)``. See `ReadView`.
+
+        Args:
+            max_age_s: it ends by itself after so many seconds; above 0 and up to a hundred years.
+        Raises: LimitExceeded (view.count) beyond 1,024 views at a time, (view.max_age); Closed, Forked.
+        Cost: O(1). While a view lasts, each entry that it sees is kept when it is replaced, without being copied.
+        """
+        return ReadView(self, max_age_s=max_age_s)
 
     def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """The last changes of one key, newest first, deletes, expiries and clears among them.
@@ -238,6 +251,10 @@ class StateManager(_core.Store):
         """As ``batch``, for ``async with``."""
         return self.batch()
 
+    def aread_view(self, *, max_age_s: float | None = None) -> ReadView:
+        """As ``read_view``, for ``async with``."""
+        return self.read_view(max_age_s=max_age_s)
+
     async def ahistory(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """As ``history``; the log is read in a thread."""
         return await _in_thread(self.history, scope, key, limit=limit)
@@ -298,6 +315,7 @@ def open(
     mapped_ring: bool | None = None,
     keep_log_bytes: int | None = 16 << 20,
     keep_log_days: float = 0,
+    view_budget_bytes: int = 64 << 20,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -319,6 +337,8 @@ def open(
             trusted (network and copy-on-write file systems) each write is one ``pwrite``.
         keep_log_bytes: how much of the log is kept for histories once checkpoints have it; None keeps all.
         keep_log_days: and everything younger than this, however much it is.
+        view_budget_bytes: how much of what was replaced is kept for read views, 64 KiB to 1 TiB; past it the oldest
+            view ends.
     Raises:
         StoreLocked (store.locked): somebody else has the directory.
         Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
@@ -336,4 +356,5 @@ def open(
         mapped_ring=mapped_ring,
         keep_log_bytes=keep_log_bytes,
         keep_log_days=keep_log_days,
+        view_budget_bytes=view_budget_bytes,
     )

@@ -39,13 +39,15 @@ def forked(child):
         'handle.set("k", 2)',
         'handle["k"]',
         "batch.commit()",
+        'view.get(scout, "k")',
+        "state.read_view()",
     ],
 )
 def test_every_call_in_the_child_says_that_it_was_forked(call: str, tmp_path: Path) -> None:
     script = f"""{FORK}
 state = spellkeep.open(store)
 state.set(scout, "k", 1)
-handle, batch = state.scope(scout), state.batch()
+handle, batch, view = state.scope(scout), state.batch(), state.read_view()
 batch.set(scout, "b", 1)
 def child():
     try:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import spellkeep as sk
-from spellkeep import Change, ScopeHandle, StateScope, errors
+from spellkeep import Change, ReadView, ScopeHandle, StateScope, errors
 
 SCOPES = [StateScope.GLOBAL, StateScope.agent("a"), StateScope.agent("a:b"), StateScope.step("a", "b")]
 KEYS = ["a", "a/b", "a/bc", "b:c", "é", "z"]
@@ -118,6 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
         path = "memory:" if self.in_memory else self.folder
         self.state = sk.open(path, ring_bytes=65536, segment_bytes=65536, **self.options)
         self.handles: dict[StateScope, ScopeHandle] = {scope: self.state.scope(scope) for scope in SCOPES}
+        self.views: list[tuple[ReadView, dict[Place, tuple[Any, int]]]] = []
 
     def teardown(self) -> None:
         self.state.close()
@@ -272,10 +273,38 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.state.durable_version == self.model.last
 
     @rule()
+    def take_view(self) -> None:
+        view = self.state.read_view()
+        assert view.version == self.model.last
+        self.views.append((view, dict(self.model.live)))
+
+    @rule(number=st.integers(0, 5), close=st.booleans())
+    def end_view(self, number: int, close: bool) -> None:
+        if number < len(self.views):
+            view, _ = self.views.pop(number)
+            if close:
+                view.close()
+
+    @rule(scope=scopes, prefix=st.sampled_from(PREFIXES), key=keys)
+    def read_views(self, scope: StateScope, prefix: str, key: str) -> None:
+        for view, live in self.views:
+            everything = {(s, k): v for s in view.list_scopes() for k, v in view.items(s)}
+            assert everything == {place: value for place, (value, _) in live.items()}
+            assert view.list_scopes() == sorted({s for s, _ in live})
+            assert view.list_keys(scope, prefix) == sorted(k for s, k in live if s == scope and k.startswith(prefix))
+            value, version = live.get((scope, key), (None, 0))
+            assert (view.get(scope, key), view.exists(scope, key)) == (value, version > 0)
+            if version:
+                assert view.entry(scope, key).version == version
+
+    @rule()
     def close_and_open(self) -> None:
         if self.in_memory:
             return
         self.state.close()
+        for view, _ in self.views:
+            with pytest.raises(errors.ViewEnded):
+                view.list_scopes()
         self.reopen()
         found = self.state.recovery
         assert (found.clean, found.cut_bytes, found.lost_count) == (True, 0, 0)
@@ -293,6 +322,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert len(handle) == len(self.model.items(scope))
         stats = self.state.stats()
         assert (stats.key_count, stats.scope_count) == (len(self.model.live), len(live))
+        assert stats.view_count == len(self.views)
+        assert self.views or stats.view_bytes == 0
 
 
 class InMemory(StoreMachine):

@@ -16,8 +16,10 @@ from spellkeep import (
     DictView,
     Entry,
     Limits,
+    ReadView,
     Recovery,
     ScopeHandle,
+    ScopeView,
     SequenceView,
     StateClass,
     StateManager,
@@ -95,6 +97,7 @@ assert_type(
         ring_bytes=1 << 20,
         segment_bytes=1 << 20,
         mapped_ring=None,
+        view_budget_bytes=1 << 20,
     ),
     StateManager,
 )
@@ -272,6 +275,33 @@ def uses_views(state: StateManager, handle: ScopeHandle, seen: DictView, items: 
     state.view(SCOUT, "k", None)  # type: ignore[call-arg]
 
 
+def uses_a_read_view(state: StateManager) -> None:
+    """A view reads as the store does, and writes nothing."""
+    with state.read_view(max_age_s=60) as view:
+        assert_type(view, ReadView)
+        assert_type(view.version, int)
+        assert_type(view.ended, bool)
+        assert_type(view.exists(SCOUT, "k"), bool)
+        assert_type(view.entry(SCOUT, "k"), Entry)
+        assert_type(view.list_keys(SCOUT, "a"), list[str])
+        assert_type(list(view.items(SCOUT)), list[tuple[str, Any]])
+        assert_type(view.list_scopes(), list[StateScope])
+        scope = view.scope(SCOUT)
+        assert_type(scope, ScopeView)
+        mapping: Mapping[str, Any] = scope
+        assert_type(scope.items(), ItemsView[str, Any])
+        assert_type(scope.values(), ValuesView[Any])
+        assert_type(scope.entry("k"), Entry)
+        print(mapping)
+        view.close()
+
+    scope["k"] = 1  # type: ignore[index]
+    view.set(SCOUT, "k", 1)  # type: ignore[attr-defined]
+    view.version = 3  # type: ignore[misc]
+    state.read_view(60)  # type: ignore[call-arg]
+    state.read_view(max_age_s="60")  # type: ignore[arg-type]
+
+
 async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     """What is awaited is what the sync call returns."""
     async with state as entered:
@@ -294,6 +324,13 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
     async with state.abatch() as batch:
         assert_type(batch, Batch)
     assert_type(await batch.acommit(), int)
+    async with state.aread_view() as view:
+        assert_type(view, ReadView)
+        assert_type(await view.aexists(SCOUT, "k"), bool)
+        assert_type(await view.aentry(SCOUT, "k"), Entry)
+        assert_type(await view.alist_keys(SCOUT), list[str])
+        assert_type(await view.alist_scopes(), list[StateScope])
+        assert_type(view.aitems(SCOUT), AsyncIterator[tuple[str, Any]])
     assert_type(await handle.aset("k", 1, ttl_s=60, state_class=StateClass.TRUSTED), int)
     assert_type(await handle.adelete("k"), int)
     assert_type(await handle.aexists("k"), bool)
@@ -316,7 +353,7 @@ async def uses_the_twins(state: StateManager, handle: ScopeHandle) -> None:
 
 
 # Every reason to try again, to fix the call or to stop can be caught by its class.
-with contextlib.suppress(errors.Conflict, errors.StoreLocked):
+with contextlib.suppress(errors.Conflict, errors.StoreLocked, errors.ViewEnded):
     pass
 with contextlib.suppress(errors.Closed, errors.Poisoned, errors.Forked, errors.Corrupted, errors.StorageFailed):
     pass

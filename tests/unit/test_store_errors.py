@@ -24,6 +24,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "SchemaMismatch": (TypeError,),
     "KeyMissing": (KeyError,),
     "Conflict": (),
+    "ViewEnded": (),
     "StoreLocked": (TimeoutError, OSError),
     "StorageFailed": (OSError,),
     "Corrupted": (),
@@ -41,7 +42,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "StorageFailed": {"errno": 28, "filename": "segments/1"},
     "Corrupted": {"file": "x", "offset": 5, "last_good_version": 6},
 }
-CODE = re.compile(r"\b(?:key|scope|value|store|storage|log|cas|batch)\.[a-z_]+\b")
+CODE = re.compile(r"\b(?:key|scope|value|store|storage|log|cas|batch|ttl|view)\.[a-z_]+\b")
 
 
 def sources(*suffixes: str) -> str:
@@ -59,7 +60,7 @@ def sources(*suffixes: str) -> str:
 def raised_codes() -> set[str]:
     """Every code that stands as a string of its own in the sources."""
     text = sources(".rs", ".py")
-    found = set(re.findall(r'"((?:key|scope|value|store|storage|log|cas|batch)\.[a-z_]+)"', text))
+    found = set(re.findall(r'"((?:key|scope|value|store|storage|log|cas|batch|ttl|view)\.[a-z_]+)"', text))
     # `code=f"value.{slug}"`, with the slugs of its callers.
     found |= {f"value.{slug}" for slug in re.findall(r'(?:self|shape)\.mismatch\(\s*"([a-z_]+)"', text)}
     return found

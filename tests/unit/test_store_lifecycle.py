@@ -47,6 +47,8 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "scope": lambda s: s.scope(SCOUT),
     "batch": lambda s: s.batch(),
     "checkpoint": lambda s: s.checkpoint(),
+    "read_view": lambda s: s.read_view(),
+    "aread_view": lambda s: s.aread_view(),
     "flush": lambda s: s.flush(),
     "stats": lambda s: s.stats(),
     "__enter__": lambda s: s.__enter__(),

@@ -21,6 +21,13 @@ pub const FOOTER_STRIDE: usize = 16;
 /// Longest time to live, in seconds: a hundred years of 365.25 days.
 pub const TTL_S_MAX: f64 = 3_155_760_000.0;
 
+/// Most read views at a time.
+pub const READ_VIEWS_MAX: usize = 1024;
+/// Default for how many bytes of replaced entries are retained for read views.
+pub const VIEW_BUDGET_BYTES: usize = 64 << 20;
+/// Range of that budget.
+pub const VIEW_BUDGET_BYTES_RANGE: std::ops::RangeInclusive<usize> = 65_536..=1 << 40;
+
 /// Most operations of one batch.
 pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.

@@ -58,6 +58,11 @@ impl ExpiryClock {
         self.seen(wall_us, steady_us)
     }
 
+    /// The steady clock below it.
+    pub fn steady_us(&self) -> u64 {
+        self.clock.steady_us()
+    }
+
     /// From here on it is at least `time_us`: a moment known to have passed, such as that of the newest record.
     pub fn raise(&self, time_us: u64) {
         self.seen(time_us, self.clock.steady_us());

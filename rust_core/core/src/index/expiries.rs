@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::schedule::{NEVER_US, Schedule};
+use super::turns::Turns;
 use crate::record::Lsn;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::MutexGuard;
 
 /// How many entries whoever counts passes by before letting a writer go first.
 const COUNTED_AT_ONCE: usize = 64;
@@ -26,11 +27,7 @@ impl Expiring {
 
 /// The entries of one scope that expire. Exact: an entry that is replaced or cleared is taken out.
 #[derive(Default)]
-pub(super) struct Expiries {
-    sides: Mutex<Sides>,
-    /// Writers that wait; they hold the append lock meanwhile.
-    writers: AtomicUsize,
-}
+pub(super) struct Expiries(Turns<Sides>);
 
 /// The entries on either side of a moment.
 pub(super) struct Sides {
@@ -54,41 +51,29 @@ impl Default for Sides {
 #[derive(Default)]
 pub struct Forgotten(#[allow(dead_code)] [BTreeSet<Expiring>; 2]);
 
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 impl Expiries {
     /// For changes, by the holder of the append lock: while it lives, nobody counts.
     pub(super) fn change(&self) -> MutexGuard<'_, Sides> {
-        if let Ok(sides) = self.sides.try_lock() {
-            return sides;
-        }
-        self.writers.fetch_add(1, Ordering::Relaxed);
-        let sides = held(&self.sides);
-        self.writers.fetch_sub(1, Ordering::Relaxed);
-        sides
+        self.0.change()
     }
 
     /// Calls `look` with how many entries have expired by `now_us` and have no record of it yet, while none comes or
     /// goes. Cost: O(log n) for each that has expired since the last time; writers go first.
     pub(super) fn count<R>(&self, now_us: u64, look: impl FnOnce(usize) -> R) -> R {
         loop {
-            let mut sides = held(&self.sides);
+            let mut sides = self.0.turn();
             if sides.reach(now_us) {
                 return look(sides.due.len());
             }
             drop(sides);
-            while self.writers.load(Ordering::Relaxed) > 0 {
-                std::hint::spin_loop();
-            }
+            self.0.give_way();
         }
     }
 
     /// The first of those that have expired by `now_us`; when there is none, the scope is put where its first entry to
     /// expire is.
     pub(super) fn due(&self, now_us: u64, limit: usize, schedule: &Schedule, scope: &[u8]) -> Vec<Expiring> {
-        let mut sides = held(&self.sides);
+        let mut sides = self.0.turn();
         let all = sides.due.iter().chain(&sides.ahead);
         let due: Vec<_> = all.take_while(|item| item.expires_us <= now_us).take(limit).copied().collect();
         if due.is_empty() {
@@ -99,7 +84,7 @@ impl Expiries {
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        let sides = held(&self.sides);
+        let sides = self.0.turn();
         (sides.ahead.len() + sides.due.len()) * size_of::<Expiring>()
     }
 }

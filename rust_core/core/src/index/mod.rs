@@ -4,13 +4,22 @@
 
 mod entry;
 mod expiries;
+mod life;
 mod place;
+mod read_view;
+mod retained;
 mod schedule;
 mod scope_map;
 mod table;
+mod turns;
+mod undo;
 
 pub use entry::{Entry, Meta};
 pub use expiries::{Expiring, Forgotten};
+pub use life::{Ending, Life};
 pub use place::Place;
+pub use read_view::Moment;
+pub use retained::ViewId;
 pub use schedule::Schedule;
 pub use scope_map::{Index, ScopeMap};
+pub use undo::Undo;

@@ -14,6 +14,8 @@ pub struct Place<'m> {
     pub(super) guard: LocalGuard<'m>,
     pub(super) hash: u32,
     pub(super) old_bytes: usize,
+    /// The version of the value in the table, hidden by a clear or not; 0 when there is none.
+    pub(super) set_lsn: Lsn,
     /// The version that counts as a key of the scope, expired or not; 0 when there is none.
     pub(super) kept_lsn: Lsn,
     /// When that one expires.
@@ -52,6 +54,7 @@ impl Place<'_> {
         let map = self.map;
         let (was_kept, is_kept) = (self.kept_lsn != 0, entry.meta().kind == Kind::Set);
         let value_len = entry.value_len();
+        self.retain(entry.meta().lsn);
         map.table.put(token, &self.guard, entry);
         shift(&map.kept, usize::from(is_kept), usize::from(was_kept));
         shift(if was_kept { &map.kept_bytes } else { &map.hidden_bytes }, 0, self.old_bytes);

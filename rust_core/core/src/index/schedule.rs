@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expiries::held;
+use super::turns::held;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// No time: nothing expires.

@@ -10,6 +10,7 @@ use super::expiries::{Expiries, Expiring, Forgotten};
 use super::place::{Place, shift};
 use super::schedule::Schedule;
 use super::table::Table;
+use super::undo::Undo;
 use crate::env::ExpiryClock;
 use crate::record::{Kind, Lsn, Pos};
 use crate::sync::WriteToken;
@@ -23,10 +24,11 @@ pub struct Index {
 
 /// What all scopes of an index have in common.
 pub(super) struct Shared {
-    collector: Collector,
+    pub(super) collector: Collector,
     seed: u64,
-    clock: Arc<ExpiryClock>,
+    pub(super) clock: Arc<ExpiryClock>,
     pub(super) schedule: Schedule,
+    pub(super) undo: Undo,
 }
 
 /// One scope: its keys, how many are live, and when it was last cleared.
@@ -46,9 +48,11 @@ pub struct ScopeMap {
 }
 
 impl Index {
-    /// An empty index whose hashes depend on `seed` and whose entries expire by `clock`.
-    pub fn new(seed: u64, clock: Arc<ExpiryClock>) -> Self {
-        let shared = Shared { collector: Collector::new(), seed, clock, schedule: Schedule::default() };
+    /// An empty index whose hashes depend on `seed` and whose entries expire by `clock`. It retains no more than
+    /// `view_budget_bytes` for read views.
+    pub fn new(seed: u64, clock: Arc<ExpiryClock>, view_budget_bytes: usize) -> Self {
+        let undo = Undo::new(view_budget_bytes);
+        let shared = Shared { collector: Collector::new(), seed, clock, schedule: Schedule::default(), undo };
         Self { shared: Arc::new(shared), scopes: papaya::HashMap::new() }
     }
 
@@ -60,6 +64,11 @@ impl Index {
     /// When which scope has something to expire.
     pub fn schedule(&self) -> &Schedule {
         &self.shared.schedule
+    }
+
+    /// The read views, and what is retained for them.
+    pub fn undo(&self) -> &Undo {
+        &self.shared.undo
     }
 
     /// A scope that may have an entry which has expired by `now_us` and has no record of it yet.
@@ -105,7 +114,7 @@ impl ScopeMap {
         &self.scope
     }
 
-    fn hash(&self, key: &[u8]) -> u32 {
+    pub(super) fn hash(&self, key: &[u8]) -> u32 {
         xxh3_64_with_seed(key, self.shared.seed) as u32
     }
 
@@ -139,19 +148,21 @@ impl ScopeMap {
     pub fn locate(&self, key: &[u8]) -> Place<'_> {
         let (hash, guard) = (self.hash(key), self.shared.collector.enter());
         let seen = self.table.get(&guard, hash, key, |entry| {
-            let kept_lsn = if self.is_kept(entry) { entry.meta().lsn } else { 0 };
+            let set_lsn = if entry.meta().kind == Kind::Set { entry.meta().lsn } else { 0 };
+            let kept_lsn = if self.is_kept(entry) { set_lsn } else { 0 };
             let expires_us = if kept_lsn == 0 { None } else { entry.expires_us() };
-            (kept_lsn, expires_us, entry.meta().pos, entry.value_len())
+            (set_lsn, kept_lsn, expires_us, entry.meta().pos, entry.value_len())
         });
-        let (kept_lsn, expires_us, prev_pos, old_bytes) = seen.unwrap_or((0, None, 0, 0));
+        let (set_lsn, kept_lsn, expires_us, prev_pos, old_bytes) = seen.unwrap_or((0, 0, None, 0, 0));
         let expired = expires_us.is_some_and(|expires_us| expires_us <= self.shared.clock.now_us());
         let live_lsn = if expired { 0 } else { kept_lsn };
-        Place { map: self, guard, hash, old_bytes, kept_lsn, expires_us, live_lsn, prev_pos }
+        Place { map: self, guard, hash, old_bytes, set_lsn, kept_lsn, expires_us, live_lsn, prev_pos }
     }
 
     /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1), without the freeing of what it returns.
     pub fn apply_clear(&self, _token: &mut WriteToken, lsn: Lsn, pos: Pos) -> Forgotten {
         let mut expiries = self.expiries.get().map(|expiries| expiries.change());
+        self.retain_clear(self.cleared_lsn.load(Ordering::Relaxed), lsn);
         // The place first: whoever sees the version finds the record.
         self.cleared_pos.store(pos, Ordering::Release);
         self.cleared_lsn.store(lsn, Ordering::Release);
@@ -186,8 +197,12 @@ impl ScopeMap {
         self.table.put(token, &self.shared.collector.enter(), Entry::new(meta, key));
     }
 
-    /// Frees the value of a hidden key, keeping the locator of its last record for its history.
-    pub fn free_hidden(&self, token: &mut WriteToken, key: &[u8]) {
+    /// Frees the value of a hidden key, keeping the locator of its last record for its history. Not while there are read
+    /// views, which may see it: then it answers false.
+    pub fn free_hidden(&self, token: &mut WriteToken, key: &[u8]) -> bool {
+        if self.shared.undo.is_active() {
+            return false;
+        }
         let guard = self.shared.collector.enter();
         let hidden = self.table.get(&guard, self.hash(key), key, |entry| {
             let (meta, bytes) = (*entry.meta(), entry.value().len());
@@ -197,6 +212,7 @@ impl ScopeMap {
             self.table.put(token, &guard, Entry::new(meta.without_expiry(), key));
             shift(&self.hidden_bytes, 0, bytes);
         }
+        true
     }
 
     /// Version and place of the scope's last clear; zeros when it never was.

@@ -1,9 +1,9 @@
 //! Single writes: set, delete, clear. The version check, the version and the append are one step under the append lock.
 
 use super::{Store, StoreError};
-use crate::index::{Meta, Place, ScopeMap};
+use crate::index::{Meta, Place, ScopeMap, Undo};
 use crate::record::{Draft, Kind, Lsn, Pos, StateClass};
-use crate::wal::Append;
+use crate::wal::{Append, Wal};
 
 /// What a delete or clear did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,22 @@ impl Store {
         append.done();
         drop(forgotten);
         if map.is_worth_freeing() {
-            for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
-                self.wal.with_token(|token| keys.iter().for_each(|key| map.free_hidden(token, key)));
-            }
+            free_hidden(&self.wal, self.index.undo(), map);
         }
         Ok(Removed { lsn, count })
+    }
+}
+
+/// Frees what clears have hidden, in small turns of the append lock; when there are read views, the last one does.
+pub(super) fn free_hidden(wal: &Wal, undo: &Undo, map: &ScopeMap) {
+    if undo.put_off(map.scope()) {
+        return;
+    }
+    for keys in map.hidden_keys().chunks(FREE_AT_ONCE) {
+        let freed = wal.with_token(|token| keys.iter().all(|key| map.free_hidden(token, key)));
+        // A view that began meanwhile sees none of them, and the next clear frees the rest.
+        if !freed && undo.put_off(map.scope()) {
+            return;
+        }
     }
 }

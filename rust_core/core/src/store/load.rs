@@ -1,7 +1,7 @@
 //! Filling the index at an opening: from the newest snapshot that holds, then from the log behind it.
 
-use super::Recovery;
 use super::checkpoint::Snapshots;
+use super::{Recovery, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
 use crate::env::{Disk, Env, ExpiryClock};
 use crate::index::{Index, Meta};
@@ -15,6 +15,7 @@ pub(super) struct Loader {
     lasting: bool,
     hash_seed: u64,
     clock: Arc<ExpiryClock>,
+    view_budget_bytes: usize,
     index: Index,
     token: WriteToken,
     recovery: Recovery,
@@ -24,13 +25,14 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(env: &Env, hash_seed: u64, clock: Arc<ExpiryClock>) -> Self {
+    pub(super) fn new(env: &Env, options: &StoreOptions, hash_seed: u64, clock: Arc<ExpiryClock>) -> Self {
         Self {
             disk: Arc::clone(&env.disk),
             lasting: env.lasting,
             hash_seed,
-            index: Index::new(hash_seed, Arc::clone(&clock)),
+            index: Index::new(hash_seed, Arc::clone(&clock), options.view_budget_bytes),
             clock,
+            view_budget_bytes: options.view_budget_bytes,
             token: WriteToken::new(),
             recovery: Recovery::default(),
             chosen: None,
@@ -79,8 +81,12 @@ impl Loader {
         }
     }
 
+    fn start_over(&mut self) {
+        self.index = Index::new(self.hash_seed, Arc::clone(&self.clock), self.view_budget_bytes);
+    }
+
     fn fill(&mut self, slot: usize, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
-        self.index = Index::new(self.hash_seed, Arc::clone(&self.clock));
+        self.start_over();
         let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
         let (index, token) = (&self.index, &mut self.token);
         let (mut count, mut last_us) = (0, 0);
@@ -106,7 +112,7 @@ impl Replay for Loader {
                 return Ok(mark);
             }
         }
-        self.index = Index::new(self.hash_seed, Arc::clone(&self.clock));
+        self.start_over();
         if log_start == Mark::START.pos {
             return Ok(Mark::START);
         }
@@ -129,7 +135,9 @@ fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
     if frame.kind == Kind::Clear {
         drop(map.apply_clear(token, frame.lsn, pos));
         if map.is_worth_freeing() {
-            map.hidden_keys().iter().for_each(|key| map.free_hidden(token, key));
+            for key in map.hidden_keys() {
+                map.free_hidden(token, &key);
+            }
         }
         return;
     }

@@ -7,20 +7,25 @@ mod expire;
 mod history;
 mod keeper;
 mod load;
+mod options;
+mod read_view;
 mod reaper;
 
 use crate::checkpoint::SnapshotError;
 use crate::env::{Env, ExpiryClock, IoError};
 use crate::error::Coded;
-use crate::index::{Entry, Index, ScopeMap};
+use crate::index::{Ending, Entry, Index, ScopeMap};
+use crate::limits::READ_VIEWS_MAX;
 use crate::record::Lsn;
 use crate::sync::{Arc, AtomicBool, Ordering};
-use crate::wal::{Damage, RecoveryReport, Refused, Retention, Wal, WalError, WalOptions, WalStats};
+use crate::wal::{Damage, RecoveryReport, Refused, Wal, WalError, WalStats};
 
 pub use batch::{Batch, Op};
 pub use checkpoint::Checkpoint;
 pub use commit::Removed;
 pub use history::{Change, Changes};
+pub use options::StoreOptions;
+pub use read_view::ReadView;
 use reaper::Reaper;
 
 /// Why the store did not do what it was asked.
@@ -45,6 +50,23 @@ pub enum StoreError {
     /// Larger than the ring takes. Call the waiting form of the same operation.
     #[error("larger than the ring takes")]
     TooBig,
+    /// The read view shows nothing any more.
+    #[error("{}", ended(*.0))]
+    ViewEnded(Ending),
+    /// There is no place for another read view.
+    #[error("there are {READ_VIEWS_MAX} read views already; close those that are done")]
+    TooManyViews,
+}
+
+fn ended(why: Ending) -> &'static str {
+    match why {
+        Ending::Closed => "the read view was closed; take another for more reads",
+        Ending::Budget => {
+            "too much was replaced while the read view lasted; take another and read faster, or raise view_budget_bytes"
+        }
+        Ending::Age => "the read view is older than its max_age_s; take another for more reads",
+        Ending::StoreClosed => "the store was closed, and its read views with it; open it again",
+    }
 }
 
 impl Coded for StoreError {
@@ -53,6 +75,8 @@ impl Coded for StoreError {
             Self::Wal(e) => e.code(),
             Self::Conflict { .. } => "cas.version_mismatch",
             Self::Busy | Self::TooBig => "store.busy",
+            Self::ViewEnded(_) => "view.ended",
+            Self::TooManyViews => "view.count",
         }
     }
 }
@@ -73,29 +97,6 @@ impl From<SnapshotError> for StoreError {
             SnapshotError::Io(e) => e.into(),
             SnapshotError::Damaged { file, what } => Damage::new(&file, 0, 0, what).into(),
         })
-    }
-}
-
-/// How a store is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreOptions {
-    /// The log.
-    pub wal: WalOptions,
-    /// How much of the log is kept for histories.
-    pub keep: Retention,
-    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
-    pub checkpoint_log_bytes: u64,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self { wal: WalOptions::default(), keep: Retention::default(), checkpoint_log_bytes: 16 << 20 }
-    }
-}
-
-impl From<WalOptions> for StoreOptions {
-    fn from(wal: WalOptions) -> Self {
-        Self { wal, ..Self::default() }
     }
 }
 
@@ -131,7 +132,7 @@ impl Store {
         let options = options.into();
         let random = env.disk.unique_id().map_err(WalError::from)?;
         let clock = Arc::new(ExpiryClock::new(Arc::clone(&env.clock)));
-        let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random), Arc::clone(&clock));
+        let mut loader = load::Loader::new(&env, &options, crate::checksum::xxh3_64(&random), Arc::clone(&clock));
         let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
         // The wall clock may have been set back since: what had expired by then stays so.
         clock.raise(loader.last_us());
@@ -218,6 +219,11 @@ impl Store {
         (count, lsn, self.keeper.failure())
     }
 
+    /// How many read views there are, and the bytes retained for them.
+    pub fn view_figures(&self) -> (usize, usize) {
+        self.index.undo().figures()
+    }
+
     /// Waits until a refused commit of `bytes` may be tried again.
     ///
     /// # Errors
@@ -234,6 +240,7 @@ impl Store {
         let mut threads_were_well = true;
         if !self.wal.is_forked() {
             self.closed.store(true, Ordering::Release);
+            self.index.undo().end_all();
             threads_were_well = self.reaper.stop() & self.keeper.stop();
         }
         self.wal.close()?;

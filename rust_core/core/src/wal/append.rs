@@ -108,6 +108,11 @@ impl Wal {
         change(&mut held(&self.append).token)
     }
 
+    /// Calls `look` with the last version given out, while no other is: everything up to it is in the index, nothing else.
+    pub fn with_last_lsn<R>(&self, look: impl FnOnce(Lsn) -> R) -> R {
+        look(held(&self.append).last_lsn())
+    }
+
     /// Whether the log takes no more appends because it was closed.
     pub(super) fn is_closed(&self) -> bool {
         held(&self.append).status == Status::Closed

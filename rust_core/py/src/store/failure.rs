@@ -40,8 +40,13 @@ fn io_advice(error: &WalError, detail: &str) -> &'static str {
 #[cold]
 pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
     let (code, detail) = (error.code(), error.to_string());
-    let StoreError::Wal(error) = error else {
-        return raise(py, "Conflict", code, &detail, None);
+    let error = match error {
+        StoreError::Wal(error) => error,
+        StoreError::ViewEnded(_) => return raise(py, "ViewEnded", code, &detail, None),
+        StoreError::TooManyViews => return raise(py, "LimitExceeded", code, &detail, None),
+        StoreError::Conflict { .. } | StoreError::Busy | StoreError::TooBig => {
+            return raise(py, "Conflict", code, &detail, None);
+        }
     };
     let (class, fields) = match &error {
         WalError::Io(io) => ("StorageFailed", io_fields(py, io)),

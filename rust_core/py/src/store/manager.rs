@@ -10,7 +10,7 @@ use spellkeep_core::env::Env;
 use spellkeep_core::env::wake::Waker;
 use spellkeep_core::index::ScopeMap;
 use spellkeep_core::record::StateClass;
-use spellkeep_core::store;
+use spellkeep_core::store::{self, StoreOptions};
 use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
@@ -44,7 +44,8 @@ impl Store {
 impl Store {
     #[new]
     #[pyo3(signature = (
-        path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days
+        path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
+        view_budget_bytes
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -58,6 +59,7 @@ impl Store {
         mapped_ring: Option<bool>,
         keep_log_bytes: Option<i128>,
         keep_log_days: f64,
+        view_budget_bytes: i128,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -73,9 +75,10 @@ impl Store {
             mapped_ring,
         };
         // Before the directory is made.
-        options.check().map_err(|e| to_py(py, e.into()))?;
         let keep = Retention::new(keep_log_bytes.map(number), keep_log_days).map_err(|e| to_py(py, e.into()))?;
-        let options = store::StoreOptions { keep, ..options.into() };
+        let view_budget_bytes = number(view_budget_bytes) as usize;
+        let options = StoreOptions { keep, view_budget_bytes, ..options.into() };
+        options.check().map_err(|e| to_py(py, e.into()))?;
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {
@@ -353,6 +356,9 @@ impl Store {
         dict.set_item("checkpoint_count", count)?;
         dict.set_item("checkpoint_version", version)?;
         dict.set_item("checkpoint_failure", failure)?;
+        let (view_count, view_bytes) = self.shared.view_figures();
+        dict.set_item("view_count", view_count)?;
+        dict.set_item("view_bytes", view_bytes)?;
         Ok(dict)
     }
 

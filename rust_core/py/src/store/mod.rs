@@ -6,6 +6,7 @@ mod failure;
 mod handle;
 mod manager;
 mod read;
+mod read_view;
 mod ttl;
 mod write;
 
@@ -24,7 +25,8 @@ pub use changes::Changes;
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
-pub use ttl::Ttl;
+pub use read_view::ReadView;
+pub use ttl::{MaxAge, Ttl};
 
 /// The engine's store and what the binding adds: limits per state class.
 pub struct Shared {

@@ -85,11 +85,13 @@ pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, Option<u64>, u8);
 /// The parts of a live entry.
 pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    let parts = live(map, key.as_bytes()).map(|entry| {
-        let meta = *entry.meta();
-        Ok((value_of(py, &entry)?, meta.lsn, meta.time_us, entry.expires_us(), meta.class as u8))
-    });
-    parts.transpose()
+    live(map, key.as_bytes()).map(|entry| parts_of(py, &entry)).transpose()
+}
+
+/// The parts of this entry.
+pub fn parts_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Parts<'py>> {
+    let meta = *entry.meta();
+    Ok((value_of(py, entry)?, meta.lsn, meta.time_us, entry.expires_us(), meta.class as u8))
 }
 
 /// Scopes from this size on are listed without holding up other threads.
@@ -112,8 +114,13 @@ pub fn key_object<'py>(py: Python<'py>, key: &[u8]) -> PyResult<Bound<'py, PyStr
 
 /// The keys of [`entries`].
 pub fn keys<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, prefix: &str) -> PyResult<Bound<'py, PyList>> {
+    keys_of(py, &entries(py, shared, map, prefix)?)
+}
+
+/// The keys of these entries.
+pub fn keys_of<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, PyList>> {
     let keys = PyList::empty(py);
-    for entry in entries(py, shared, map, prefix)? {
+    for entry in entries {
         keys.append(key_object(py, entry.key())?)?;
     }
     Ok(keys)

@@ -1,0 +1,48 @@
+//! How a store is set up.
+
+use crate::limits::{VIEW_BUDGET_BYTES, VIEW_BUDGET_BYTES_RANGE};
+use crate::wal::{Retention, WalError, WalOptions};
+
+/// Options of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// The log.
+    pub wal: WalOptions,
+    /// How much of the log is kept for histories.
+    pub keep: Retention,
+    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
+    pub checkpoint_log_bytes: u64,
+    /// Most bytes of replaced entries that are retained for read views; past it the oldest view ends.
+    pub view_budget_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            wal: WalOptions::default(),
+            keep: Retention::default(),
+            checkpoint_log_bytes: 16 << 20,
+            view_budget_bytes: VIEW_BUDGET_BYTES,
+        }
+    }
+}
+
+impl From<WalOptions> for StoreOptions {
+    fn from(wal: WalOptions) -> Self {
+        Self { wal, ..Self::default() }
+    }
+}
+
+impl StoreOptions {
+    /// Whether every option is in the range that people may ask for.
+    ///
+    /// # Errors
+    /// [`WalError::BadOption`] names the first that is not.
+    pub fn check(&self) -> Result<(), WalError> {
+        self.wal.check()?;
+        if VIEW_BUDGET_BYTES_RANGE.contains(&self.view_budget_bytes) {
+            return Ok(());
+        }
+        Err(WalError::BadOption("view_budget_bytes must be from 65,536 to 1,099,511,627,776".to_owned()))
+    }
+}
