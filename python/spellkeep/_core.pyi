@@ -350,6 +350,7 @@ class Store:
         mapped_ring: bool | None,
         keep_log_bytes: int | None,
         keep_log_days: float,
+        memory_budget_bytes: int | None,
         view_budget_bytes: int,
     ) -> Self: ...
     def set(

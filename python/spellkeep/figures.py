@@ -46,8 +46,7 @@ class Stats:
 
     Bytes are of the log: ``log_bytes`` ever written, ``kept_log_bytes`` of these still there, ``ring_used_bytes`` not
     yet freed. ``checkpoint_failure`` says why the last checkpoint in the background did not work, and is None since one
-    has.
-    ``view_bytes`` is what is kept in memory for the ``view_count`` read views.
+    has. In memory, ``resident_bytes`` are the values', and ``view_bytes`` what is kept for ``view_count`` read views.
     """
 
     key_count: int
@@ -64,5 +63,6 @@ class Stats:
     checkpoint_count: int
     checkpoint_version: int
     checkpoint_failure: str | None
+    resident_bytes: int
     view_count: int
     view_bytes: int

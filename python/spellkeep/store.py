@@ -61,6 +61,7 @@ class StateManager(_core.Store):
         mapped_ring: bool | None = None,
         keep_log_bytes: int | None = 16 << 20,
         keep_log_days: float = 0,
+        memory_budget_bytes: int | None = None,
         view_budget_bytes: int = 64 << 20,
     ) -> Self:
         """See `open`."""
@@ -75,6 +76,7 @@ class StateManager(_core.Store):
             mapped_ring=mapped_ring,
             keep_log_bytes=keep_log_bytes,
             keep_log_days=keep_log_days,
+            memory_budget_bytes=memory_budget_bytes,
             view_budget_bytes=view_budget_bytes,
         )
         self._path = os.fspath(path)
@@ -315,6 +317,7 @@ def open(
     mapped_ring: bool | None = None,
     keep_log_bytes: int | None = 16 << 20,
     keep_log_days: float = 0,
+    memory_budget_bytes: int | None = None,
     view_budget_bytes: int = 64 << 20,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
@@ -337,6 +340,8 @@ def open(
             trusted (network and copy-on-write file systems) each write is one ``pwrite``.
         keep_log_bytes: how much of the log is kept for histories once checkpoints have it; None keeps all.
         keep_log_days: and everything younger than this, however much it is.
+        memory_budget_bytes: values beyond so many bytes leave memory and are read back, when asked for, from the log or
+            a snapshot (a few microseconds); their keys stay. None: all values stay, as they do in a store in memory.
         view_budget_bytes: how much of what was replaced is kept for read views, 64 KiB to 1 TiB; past it the oldest
             view ends.
     Raises:
@@ -356,5 +361,6 @@ def open(
         mapped_ring=mapped_ring,
         keep_log_bytes=keep_log_bytes,
         keep_log_days=keep_log_days,
+        memory_budget_bytes=memory_budget_bytes,
         view_budget_bytes=view_budget_bytes,
     )

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::env::IoError;
 use crate::record::{Mark, Pos};
 
-pub use redb_snapshot::RedbSnapshot;
+pub use redb_snapshot::{RedbSnapshot, SnapshotReader};
 pub use row::Row;
 
 /// Directory of the snapshots.
@@ -46,12 +46,6 @@ pub trait Snapshot: Send + Sync {
 
     /// It holds the effect of every record before this mark, and of none behind it.
     fn mark(&self) -> Mark;
-
-    /// The last record at a place, verified.
-    ///
-    /// # Errors
-    /// Damage, or the system's.
-    fn get(&self, place: &[u8], seed: u64) -> Result<Option<Vec<u8>>, SnapshotError>;
 
     /// Calls `look` with every record, ordered by place: a scope's clear comes before its keys.
     ///

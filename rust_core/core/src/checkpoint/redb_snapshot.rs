@@ -31,12 +31,36 @@ pub struct RedbSnapshot {
     store_id: [u8; 16],
     database: Database,
     /// What readers see: the state after the last `apply`.
-    current: RwLock<Current>,
+    current: RwLock<Arc<Current>>,
 }
 
 struct Current {
     mark: Mark,
     rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+/// A snapshot as it was when the reader was made.
+pub struct SnapshotReader {
+    file: Arc<dyn DiskFile>,
+    current: Arc<Current>,
+}
+
+impl SnapshotReader {
+    /// The record at a place, verified.
+    ///
+    /// # Errors
+    /// Damage, or the system's.
+    pub fn get(&self, place: &[u8], seed: u64) -> Result<Option<Vec<u8>>, SnapshotError> {
+        guarded(&*self.file, || {
+            let Some(row) = self.current.rows.get(place).map_err(|e| failed(&*self.file, e))? else {
+                return Ok(None);
+            };
+            match Row::parse(place, row.value(), seed) {
+                Some(row) => Ok(Some(row.frame.bytes().to_vec())),
+                None => Err(damaged(&*self.file, "a row does not hold")),
+            }
+        })
+    }
 }
 
 /// redb's errors are of many types, all of which its widest one takes.
@@ -82,7 +106,7 @@ impl RedbSnapshot {
                 txn.open_table(META)?.insert(MARK, &Mark::START.encode(&store_id)[..])?;
                 Ok(())
             })?;
-            let current = RwLock::new(look(&*file, &database)?.0);
+            let current = RwLock::new(Arc::new(look(&*file, &database)?.0));
             Ok(Self { file: Arc::clone(&file), store_id, database, current })
         });
         let named = made.and_then(|mut made| {
@@ -146,11 +170,16 @@ impl RedbSnapshot {
         if id != store_id {
             return Err(damaged(&*file, "it belongs to another store"));
         }
-        Ok(Self { file, store_id, database, current: RwLock::new(current) })
+        Ok(Self { file, store_id, database, current: RwLock::new(Arc::new(current)) })
     }
 
-    fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {
-        self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// A reader of what it has now, whatever is applied later.
+    pub fn reader(&self) -> SnapshotReader {
+        SnapshotReader { file: Arc::clone(&self.file), current: self.current() }
     }
 }
 
@@ -194,18 +223,6 @@ impl Snapshot for RedbSnapshot {
         self.current().mark
     }
 
-    fn get(&self, place: &[u8], seed: u64) -> Result<Option<Vec<u8>>, SnapshotError> {
-        guarded(&*self.file, || {
-            let Some(row) = self.current().rows.get(place).map_err(|e| failed(&*self.file, e))? else {
-                return Ok(None);
-            };
-            match Row::parse(place, row.value(), seed) {
-                Some(row) => Ok(Some(row.frame.bytes().to_vec())),
-                None => Err(damaged(&*self.file, "a row does not hold")),
-            }
-        })
-    }
-
     fn for_each(&self, seed: u64, look: &mut dyn FnMut(&Row<'_>)) -> Result<(), SnapshotError> {
         guarded(&*self.file, || {
             let current = self.current();
@@ -246,7 +263,7 @@ impl Snapshot for RedbSnapshot {
                 Ok(())
             })?;
             let current = look(&*self.file, &self.database)?.0;
-            *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = current;
+            *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(current);
             Ok(())
         })
     }

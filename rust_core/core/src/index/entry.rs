@@ -5,8 +5,10 @@ use triomphe::ThinArc;
 use crate::record::le::u64_at;
 use crate::record::{EXPIRY_FIELD_BYTES, Kind, Lsn, Pos, StateClass};
 
-/// Beside the length of a key, which takes up less than 15 bits: an expiry field stands behind it.
+/// Beside the length of a key, which takes up less than 14 bits: an expiry field stands behind it.
 const EXPIRES: u16 = 1 << 15;
+/// The value is not in memory: the log has it at `pos`, or a snapshot.
+const COLD: u16 = 1 << 14;
 
 /// The fixed part of an entry. 32 bytes, so that the value behind it starts at a multiple of 16.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +45,29 @@ impl Entry {
         &self.0.header.header
     }
 
-    /// Bytes of the encoded value.
+    /// Whether its value is not in memory.
+    #[inline]
+    pub fn is_cold(&self) -> bool {
+        self.meta().key_len & COLD != 0
+    }
+
+    /// The same without its value.
+    pub(super) fn without_value(&self) -> Self {
+        Self::new(self.meta().cold(), &self.0.slice[self.value_len()..])
+    }
+
+    /// The same in the place of another entry of its key.
+    pub(super) fn rehashed(&self, now: &Meta) -> Self {
+        Self::new(Meta { hash: now.hash, ..*self.meta() }, &self.0.slice)
+    }
+
+    /// Bytes of the encoded value, in memory.
     #[inline]
     pub fn value_len(&self) -> usize {
         self.0.slice.len() - self.meta().tail_len()
     }
 
-    /// Encoded value; empty for a tombstone. Starts at an address that is a multiple of 16 where `malloc` gives such.
+    /// Encoded value; empty for a tombstone and when it is cold. Starts at an address that is a multiple of 16 where `malloc` gives such.
     #[inline]
     pub fn value(&self) -> &[u8] {
         &self.0.slice[..self.value_len()]
@@ -94,9 +112,14 @@ impl Meta {
         Self { key_len: self.key_len & !EXPIRES, ..self }
     }
 
+    /// The same of an entry without its value.
+    pub fn cold(self) -> Self {
+        Self { key_len: self.key_len | COLD, ..self }
+    }
+
     #[inline]
     fn key_len(&self) -> usize {
-        usize::from(self.key_len & !EXPIRES)
+        usize::from(self.key_len & !(EXPIRES | COLD))
     }
 
     #[inline]

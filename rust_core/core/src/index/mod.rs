@@ -7,6 +7,7 @@ mod expiries;
 mod life;
 mod place;
 mod read_view;
+mod resident;
 mod retained;
 mod schedule;
 mod scope_map;

@@ -59,6 +59,7 @@ impl Place<'_> {
         shift(&map.kept, usize::from(is_kept), usize::from(was_kept));
         shift(if was_kept { &map.kept_bytes } else { &map.hidden_bytes }, 0, self.old_bytes);
         shift(&map.kept_bytes, value_len, 0);
+        map.shared.resident.shift(value_len, self.old_bytes);
     }
 
     /// As [`Place::replace`], while nobody counts the scope's keys: what has expired is counted beside the table.

@@ -8,10 +8,12 @@ use seize::Collector;
 use super::entry::{Entry, Meta};
 use super::expiries::{Expiries, Expiring, Forgotten};
 use super::place::{Place, shift};
+use super::resident::Resident;
 use super::schedule::Schedule;
 use super::table::Table;
 use super::undo::Undo;
 use crate::env::ExpiryClock;
+use crate::env::thread::Alarm;
 use crate::record::{Kind, Lsn, Pos};
 use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Ordering};
@@ -24,6 +26,7 @@ pub struct Index {
 
 /// What all scopes of an index have in common.
 pub(super) struct Shared {
+    pub(super) resident: Resident,
     pub(super) collector: Collector,
     seed: u64,
     pub(super) clock: Arc<ExpiryClock>,
@@ -52,13 +55,35 @@ impl Index {
     /// `view_budget_bytes` for read views.
     pub fn new(seed: u64, clock: Arc<ExpiryClock>, view_budget_bytes: usize) -> Self {
         let undo = Undo::new(view_budget_bytes);
-        let shared = Shared { collector: Collector::new(), seed, clock, schedule: Schedule::default(), undo };
+        let shared = Shared {
+            resident: Resident::default(),
+            collector: Collector::new(),
+            seed,
+            clock,
+            schedule: Schedule::default(),
+            undo,
+        };
         Self { shared: Arc::new(shared), scopes: papaya::HashMap::new() }
     }
 
     /// The time by which entries expire.
     pub fn clock(&self) -> &ExpiryClock {
         &self.shared.clock
+    }
+
+    /// Bytes of values in memory.
+    pub fn resident_bytes(&self) -> usize {
+        self.shared.resident.bytes()
+    }
+
+    /// Whom to ring when there are more than the limit. Set once.
+    pub fn set_memory_alarm(&self, alarm: Alarm) {
+        self.shared.resident.set_alarm(alarm);
+    }
+
+    /// Rings the alarm, once, when there are more than so many. A change that comes meanwhile may ring late.
+    pub fn ring_above(&self, _token: &mut WriteToken, bytes: usize) {
+        self.shared.resident.set_limit(bytes);
     }
 
     /// When which scope has something to expire.
@@ -120,7 +145,7 @@ impl ScopeMap {
 
     /// Whether an entry holds a value that no clear has hidden; it may have expired.
     #[inline]
-    fn is_kept(&self, entry: &Entry) -> bool {
+    pub(super) fn is_kept(&self, entry: &Entry) -> bool {
         entry.meta().kind == Kind::Set && entry.meta().lsn > self.cleared_lsn.load(Ordering::Acquire)
     }
 
@@ -211,6 +236,7 @@ impl ScopeMap {
         if let Some((meta, bytes)) = hidden.flatten() {
             self.table.put(token, &guard, Entry::new(meta.without_expiry(), key));
             shift(&self.hidden_bytes, 0, bytes);
+            self.shared.resident.shift(0, bytes);
         }
         true
     }

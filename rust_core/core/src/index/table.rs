@@ -176,6 +176,20 @@ impl Table {
         }
     }
 
+    /// As [`Table::for_each`], over `count` cells from cell `from` on; where to go on, 0 at the end.
+    pub fn for_some(&self, guard: &impl Guard, from: usize, count: usize, mut look: impl FnMut(&Entry)) -> usize {
+        let cells = &self.current(guard).0;
+        let to = from.saturating_add(count).min(cells.len());
+        for cell in cells.get(from..to).unwrap_or_default() {
+            let raw = guard.protect(cell, Ordering::Acquire);
+            if !raw.is_null() {
+                // SAFETY: protected by the guard, which outlives `look`.
+                look(&unsafe { Peek::new(raw) }.0);
+            }
+        }
+        if to < cells.len() { to } else { 0 }
+    }
+
     /// Cells and entries held.
     pub fn size(&self, guard: &impl Guard) -> (usize, usize) {
         (self.current(guard).0.len(), self.filled.load(Ordering::Relaxed))

@@ -1,5 +1,7 @@
 //! The checkpoint: snapshots are brought up to the durable end of the log, and the log before them goes.
 
+use std::collections::BTreeMap;
+
 use super::{StoreError, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
 use crate::env::{Disk, fork};
@@ -32,6 +34,38 @@ impl Drop for Snapshots {
             let current = self.current.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             std::mem::forget((slots, current));
         }
+    }
+}
+
+/// What keeps the log from being trimmed: where it began when each pin was made.
+#[derive(Default)]
+pub(super) struct Pins {
+    state: Mutex<(u64, BTreeMap<u64, Pos>)>,
+}
+
+impl Pins {
+    fn held(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Pos>)> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A new one, at where the log begins now: nothing is trimmed meanwhile.
+    pub(super) fn begin(&self, log_start: impl FnOnce() -> Pos) -> (u64, Pos) {
+        let mut state = self.held();
+        let log_start = log_start();
+        state.0 += 1;
+        let number = state.0;
+        state.1.insert(number, log_start);
+        (number, log_start)
+    }
+
+    pub(super) fn end(&self, number: u64) {
+        self.held().1.remove(&number);
+    }
+
+    /// Trims with the earliest of them, and with none coming meanwhile.
+    fn trim(&self, start: Pos, trim: impl FnOnce(Pos) -> Result<usize, WalError>) -> Result<usize, WalError> {
+        let state = self.held();
+        trim(state.1.values().copied().min().map_or(start, |pinned| pinned.min(start)))
     }
 }
 
@@ -110,7 +144,8 @@ impl Snapshots {
 
 /// Makes checkpoints of one store.
 pub(super) struct Checkpointer {
-    wal: Arc<Wal>,
+    pub(super) wal: Arc<Wal>,
+    pub(super) pins: Arc<Pins>,
     keep: Retention,
     /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
     log_bytes: u64,
@@ -126,6 +161,7 @@ impl Checkpointer {
         let lsn = snapshots.current().map_or(0, |snapshot| snapshot.mark().lsn);
         Self {
             wal: Arc::clone(wal),
+            pins: Arc::default(),
             keep: options.keep,
             log_bytes: options.checkpoint_log_bytes,
             snapshots,
@@ -182,7 +218,7 @@ impl Checkpointer {
             }
         }
         let start = self.wal.start_for(needed, &self.keep)?;
-        let segment_count = self.wal.trim(start)?;
+        let segment_count = self.pins.trim(start, |start| self.wal.trim(start))?;
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);
         Ok(Checkpoint { lsn, segment_count })

@@ -1,8 +1,11 @@
-//! The thread that makes checkpoints when the log has grown. It sleeps without a timer while it does not.
+//! The thread that makes checkpoints when the log has grown, and lets values leave memory when they have. It sleeps without
+//! a timer while they do not.
 
 use super::StoreError;
 use super::checkpoint::Checkpointer;
+use super::cold::evict;
 use crate::env::thread::{Background, park, park_ms};
+use crate::index::Index;
 use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, Weak};
 use crate::wal::{Wal, WalError};
 
@@ -12,6 +15,8 @@ const RETRY_MS: u64 = 5000;
 /// The thread's owner: the store, alone. The thread holds it weakly, so that a dropped store ends it.
 pub(super) struct Keeper {
     wal: Arc<Wal>,
+    index: Arc<Index>,
+    memory_budget_bytes: Option<u64>,
     pub(super) checkpointer: Checkpointer,
     thread: Mutex<Option<Background>>,
     stop: AtomicBool,
@@ -24,9 +29,16 @@ impl Keeper {
     ///
     /// # Errors
     /// When the system refuses another thread.
-    pub(super) fn start(wal: &Arc<Wal>, checkpointer: Checkpointer) -> std::io::Result<Arc<Self>> {
+    pub(super) fn start(
+        wal: &Arc<Wal>,
+        index: &Arc<Index>,
+        memory_budget_bytes: Option<u64>,
+        checkpointer: Checkpointer,
+    ) -> std::io::Result<Arc<Self>> {
         let keeper = Arc::new(Self {
             wal: Arc::clone(wal),
+            index: Arc::clone(index),
+            memory_budget_bytes,
             checkpointer,
             thread: Mutex::default(),
             stop: AtomicBool::new(false),
@@ -36,6 +48,7 @@ impl Keeper {
             let weak = Arc::downgrade(&keeper);
             let thread = Background::start("spellkeep-checkpoint", move || run(&weak))?;
             wal.set_growth_alarm(thread.alarm());
+            index.set_memory_alarm(thread.alarm());
             *held(&keeper.thread) = Some(thread);
         }
         Ok(keeper)
@@ -56,6 +69,11 @@ impl Keeper {
 
     /// Makes a checkpoint when one is due; how long to sleep then, in milliseconds. None: until rung.
     fn turn(&self) -> Option<u64> {
+        if let Some(budget_bytes) = self.memory_budget_bytes
+            && let Err(e) = evict(&self.wal, &self.index, budget_bytes)
+        {
+            return self.failed(e.into());
+        }
         let due = self.checkpointer.due();
         if self.wal.end() < due {
             self.wal.ring_at(due);
@@ -67,12 +85,18 @@ impl Keeper {
                 *held(&self.failure) = None;
                 Some(0)
             }
-            Err(StoreError::Wal(WalError::Closed | WalError::Forked | WalError::Poisoned(_))) => None,
-            Err(e) => {
-                *held(&self.failure) = Some(e.to_string());
-                Some(RETRY_MS)
-            }
+            Err(e) => self.failed(e),
         }
+    }
+
+    /// How long to sleep after a failure.
+    fn failed(&self, error: StoreError) -> Option<u64> {
+        if matches!(error, StoreError::Wal(WalError::Closed | WalError::Forked | WalError::Poisoned(_))) {
+            // Every caller is told so; there is nothing more to do.
+            return None;
+        }
+        *held(&self.failure) = Some(error.to_string());
+        Some(RETRY_MS)
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) struct Loader {
     hash_seed: u64,
     clock: Arc<ExpiryClock>,
     view_budget_bytes: usize,
+    memory_budget_bytes: usize,
     index: Index,
     token: WriteToken,
     recovery: Recovery,
@@ -33,6 +34,10 @@ impl Loader {
             index: Index::new(hash_seed, Arc::clone(&clock), options.view_budget_bytes),
             clock,
             view_budget_bytes: options.view_budget_bytes,
+            memory_budget_bytes: match options.memory_budget_bytes {
+                Some(bytes) if env.lasting => usize::try_from(bytes).unwrap_or(usize::MAX),
+                _ => usize::MAX,
+            },
             token: WriteToken::new(),
             recovery: Recovery::default(),
             chosen: None,
@@ -88,10 +93,10 @@ impl Loader {
     fn fill(&mut self, slot: usize, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
         self.start_over();
         let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
-        let (index, token) = (&self.index, &mut self.token);
+        let (index, token, budget_bytes) = (&self.index, &mut self.token, self.memory_budget_bytes);
         let (mut count, mut last_us) = (0, 0);
         snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
-            take(index, token, &row.frame, row.pos);
+            take(index, token, &row.frame, row.pos, budget_bytes);
             count += 1;
             last_us = row.frame.time_us.max(last_us);
         })?;
@@ -125,12 +130,12 @@ impl Replay for Loader {
 
     fn apply(&mut self, frame: &Frame<'_>, pos: Pos) {
         self.last_us = frame.time_us;
-        take(&self.index, &mut self.token, frame, pos);
+        take(&self.index, &mut self.token, frame, pos, self.memory_budget_bytes);
     }
 }
 
-/// Applies a committed record to the index.
-fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
+/// Applies a committed record to the index, without its value once the budget is used up.
+fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos, budget_bytes: usize) {
     let map = index.scope(frame.scope());
     if frame.kind == Kind::Clear {
         drop(map.apply_clear(token, frame.lsn, pos));
@@ -146,6 +151,8 @@ fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos) {
     if frame.lsn <= map.cleared().0 {
         // In a snapshot the clear comes first, and what it removed is still there for the sake of histories.
         map.put_hidden(token, meta, frame.key());
+    } else if frame.kind == Kind::Set && index.resident_bytes() >= budget_bytes {
+        map.locate(frame.key()).apply(token, meta.cold(), &frame.entry_bytes()[frame.value().len()..]);
     } else {
         map.locate(frame.key()).apply(token, meta, frame.entry_bytes());
     }

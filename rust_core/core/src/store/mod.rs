@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoint;
+mod cold;
 mod commit;
 mod expire;
 mod history;
@@ -22,6 +23,7 @@ use crate::wal::{Damage, RecoveryReport, Refused, Wal, WalError, WalStats};
 
 pub use batch::{Batch, Op};
 pub use checkpoint::Checkpoint;
+pub use cold::Pin;
 pub use commit::Removed;
 pub use history::{Change, Changes};
 pub use options::StoreOptions;
@@ -108,6 +110,7 @@ pub struct Store {
     closed: AtomicBool,
     recovery: Recovery,
     keeper: Arc<keeper::Keeper>,
+    memory_budget_bytes: Option<u64>,
 }
 
 /// What an opening found.
@@ -138,12 +141,15 @@ impl Store {
         clock.raise(loader.last_us());
         let (index, snapshots, recovery) = loader.done(log);
         let index = Arc::new(index);
+        // What does not outlive the process cannot be read back.
+        let memory_budget_bytes = options.memory_budget_bytes.filter(|_| env.lasting);
         let checkpointer = checkpoint::Checkpointer::new(&wal, &options, snapshots);
         let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
-        let keeper = keeper::Keeper::start(&wal, checkpointer).map_err(|e| WalError::from(refused(e)))?;
+        let keeper = keeper::Keeper::start(&wal, &index, memory_budget_bytes, checkpointer)
+            .map_err(|e| WalError::from(refused(e)))?;
         let reaper = Reaper::new(&wal, &index);
         reaper.note();
-        Ok(Self { wal, index, reaper, closed: AtomicBool::new(false), recovery, keeper })
+        Ok(Self { wal, index, reaper, closed: AtomicBool::new(false), recovery, keeper, memory_budget_bytes })
     }
 
     /// What the opening found.

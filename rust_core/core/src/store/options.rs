@@ -12,6 +12,9 @@ pub struct StoreOptions {
     pub keep: Retention,
     /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
     pub checkpoint_log_bytes: u64,
+    /// Values beyond so many bytes leave memory and are read back from the log or a snapshot; their keys stay. None: all
+    /// values stay.
+    pub memory_budget_bytes: Option<u64>,
     /// Most bytes of replaced entries that are retained for read views; past it the oldest view ends.
     pub view_budget_bytes: usize,
 }
@@ -22,6 +25,7 @@ impl Default for StoreOptions {
             wal: WalOptions::default(),
             keep: Retention::default(),
             checkpoint_log_bytes: 16 << 20,
+            memory_budget_bytes: None,
             view_budget_bytes: VIEW_BUDGET_BYTES,
         }
     }

@@ -1,11 +1,12 @@
 //! Read views: many reads of one moment.
 
+use super::cold::{Pin, whole_at};
 use super::commit::free_hidden;
 use super::{Store, StoreError};
 use crate::env::fork;
 use crate::index::{Ending, Entry, Index, Life, Moment, ScopeMap, ViewId};
 use crate::record::Lsn;
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, MutexGuard, Weak};
 use crate::wal::{Wal, WalError};
 
 /// The store as it was when the view was taken. Dropping it ends it; it does not keep the store open.
@@ -17,6 +18,8 @@ pub struct ReadView {
     life: Life,
     ends_us: u64,
     fork_generation: u32,
+    /// Where values leave memory.
+    pin: Mutex<Option<Pin>>,
 }
 
 impl Store {
@@ -30,6 +33,8 @@ impl Store {
     /// O(1). While there are views, each write keeps the entry that it replaces if a view sees it, without copying it.
     pub fn read_view(&self, max_age_us: Option<u64>) -> Result<ReadView, StoreError> {
         self.check()?;
+        // Before the moment: what is cold then, the pin keeps.
+        let pin = self.pin();
         let (life, clock) = (Life::default(), self.index.clock());
         let ends_us = max_age_us.map_or(u64::MAX, |max_age_us| clock.steady_us().saturating_add(max_age_us));
         let begun = self.wal.with_last_lsn(|lsn| {
@@ -38,7 +43,16 @@ impl Store {
         });
         let (id, moment) = begun.ok_or(StoreError::TooManyViews)?;
         let (index, wal) = (Arc::downgrade(&self.index), Arc::downgrade(&self.wal));
-        let view = ReadView { index, wal, id, moment, life, ends_us, fork_generation: fork::generation() };
+        let view = ReadView {
+            index,
+            wal,
+            id,
+            moment,
+            life,
+            ends_us,
+            fork_generation: fork::generation(),
+            pin: Mutex::new(pin),
+        };
         // Whoever closed the store meanwhile may not have met this view.
         self.check()?;
         Ok(view)
@@ -103,6 +117,19 @@ impl ReadView {
         self.reading(|index| index.find(scope).map_or_else(Vec::new, listed))
     }
 
+    /// An entry that it found, with its value.
+    ///
+    /// # Errors
+    /// As [`ReadView::get`]; damage, or the system's.
+    pub fn whole(&self, scope: &[u8], entry: Entry) -> Result<Entry, StoreError> {
+        if !entry.is_cold() {
+            return Ok(entry);
+        }
+        self.check()?;
+        let wal = self.wal.upgrade().ok_or(StoreError::ViewEnded(Ending::StoreClosed))?;
+        whole_at(&wal, self.pin().as_ref(), scope, entry)
+    }
+
     /// The scopes that hold a key, in order. Cost: O(keys of the store).
     ///
     /// # Errors
@@ -122,7 +149,12 @@ impl ReadView {
         }
     }
 
+    fn pin(&self) -> MutexGuard<'_, Option<Pin>> {
+        self.pin.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn end(&self, why: Ending) {
+        self.pin().take();
         let Some(index) = self.index.upgrade() else { return };
         let hidden = index.undo().end(self.id, why);
         if let Some(wal) = self.wal.upgrade() {

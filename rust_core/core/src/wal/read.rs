@@ -49,6 +49,14 @@ impl Wal {
     /// Damage when there is no believable record, or another one than was written there; the system's errors.
     pub fn read(&self, pos: Pos) -> Result<Vec<u8>, WalError> {
         self.written_so_far()?;
+        self.read_written(pos)
+    }
+
+    /// As [`Wal::read`], for a record that is known to be in a segment.
+    ///
+    /// # Errors
+    /// As [`Wal::read`].
+    pub fn read_written(&self, pos: Pos) -> Result<Vec<u8>, WalError> {
         let Some((segment, next)) = self.segment_of(pos) else { return Err(self.no_record(pos)) };
         let damaged = |fault| self.damage(&segment, pos, fault_text(fault));
         let mut bytes = vec![0; READ_AHEAD_BYTES];

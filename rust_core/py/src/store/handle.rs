@@ -140,7 +140,7 @@ impl ScopeHandle {
     /// Keys and values whose key starts with `prefix`, as they are now.
     #[pyo3(signature = (prefix=""))]
     fn iter_items(&self, py: Python<'_>, prefix: &str) -> PyResult<Items> {
-        Ok(Items::new(read::entries(py, &self.shared, &self.map, prefix)?))
+        Items::of(py, &self.shared, &self.map, prefix)
     }
 
     fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -45,7 +45,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        view_budget_bytes
+        memory_budget_bytes, view_budget_bytes
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -59,6 +59,7 @@ impl Store {
         mapped_ring: Option<bool>,
         keep_log_bytes: Option<i128>,
         keep_log_days: f64,
+        memory_budget_bytes: Option<i128>,
         view_budget_bytes: i128,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
@@ -77,7 +78,12 @@ impl Store {
         // Before the directory is made.
         let keep = Retention::new(keep_log_bytes.map(number), keep_log_days).map_err(|e| to_py(py, e.into()))?;
         let view_budget_bytes = number(view_budget_bytes) as usize;
-        let options = StoreOptions { keep, view_budget_bytes, ..options.into() };
+        let options = StoreOptions {
+            keep,
+            memory_budget_bytes: memory_budget_bytes.map(number),
+            view_budget_bytes,
+            ..options.into()
+        };
         options.check().map_err(|e| to_py(py, e.into()))?;
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
@@ -201,10 +207,10 @@ impl Store {
     /// Keys and values of a scope as they are now, ordered by key.
     #[pyo3(signature = (scope, prefix=""))]
     fn items(&self, py: Python<'_>, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Items> {
-        Ok(Items::new(match self.known(scope)? {
-            Some(map) => read::entries(py, &self.shared, &map, prefix)?,
-            None => Vec::new(),
-        }))
+        match self.known(scope)? {
+            Some(map) => Items::of(py, &self.shared, &map, prefix),
+            None => Ok(Items::new(Vec::new(), Box::new(Ok))),
+        }
     }
 
     /// Remove every key of a scope; return (keys removed, version of the removal or 0).
@@ -357,6 +363,7 @@ impl Store {
         dict.set_item("checkpoint_version", version)?;
         dict.set_item("checkpoint_failure", failure)?;
         let (view_count, view_bytes) = self.shared.view_figures();
+        dict.set_item("resident_bytes", self.shared.resident_bytes())?;
         dict.set_item("view_count", view_count)?;
         dict.set_item("view_bytes", view_bytes)?;
         Ok(dict)

@@ -4,6 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use spellkeep_core::index::{Entry, ScopeMap};
+use spellkeep_core::store::StoreError;
 use spellkeep_core::sync::{Arc, AtomicUsize, Ordering};
 use std::ffi::{c_int, c_void};
 
@@ -54,7 +55,8 @@ impl ValueSource for Pinned {
 /// A view of the value under a key. Errors: `key.missing`.
 pub fn view<'py>(py: Python<'py>, shared: &Shared, map: Option<&ScopeMap>, key: &str) -> PyResult<Bound<'py, PyAny>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    let entry = map.and_then(|map| live(map, key.as_bytes())).ok_or_else(|| missing(py, key))?;
+    let entry =
+        map.map(|map| live(py, shared, map, key.as_bytes())).transpose()?.flatten().ok_or_else(|| missing(py, key))?;
     value::view(py, Arc::new(Pinned(entry)))
 }
 
@@ -68,14 +70,23 @@ pub fn value_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAn
 #[inline]
 pub fn get<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    live(map, key.as_bytes()).map(|entry| value_of(py, &entry)).transpose()
+    live(py, shared, map, key.as_bytes())?.map(|entry| value_of(py, &entry)).transpose()
 }
 
 /// The live entry of a key, held by its count and not by the index: decoding may call Python code, which may take its
 /// time, and until then the index could free nothing.
 #[inline]
-pub fn live(map: &ScopeMap, key: &[u8]) -> Option<Entry> {
-    map.get(key, Entry::clone)
+pub fn live(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &[u8]) -> PyResult<Option<Entry>> {
+    match map.get(key, Entry::clone) {
+        Some(entry) if entry.is_cold() => thawed(py, shared, map, key),
+        found => Ok(found),
+    }
+}
+
+/// The same of a key whose value is not in memory.
+#[cold]
+fn thawed(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &[u8]) -> PyResult<Option<Entry>> {
+    py.detach(|| shared.thaw(map, key)).map_err(|e| to_py(py, e))
 }
 
 /// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch when it was written and when
@@ -85,7 +96,7 @@ pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, Option<u64>, u8);
 /// The parts of a live entry.
 pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    live(map, key.as_bytes()).map(|entry| parts_of(py, &entry)).transpose()
+    live(py, shared, map, key.as_bytes())?.map(|entry| parts_of(py, &entry)).transpose()
 }
 
 /// The parts of this entry.
@@ -131,12 +142,24 @@ pub fn keys_of<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, P
 pub struct Items {
     entries: Vec<Entry>,
     at: AtomicUsize,
+    whole: Whole,
 }
+
+/// Gives an entry whose value is not in memory its value.
+pub type Whole = Box<dyn Fn(Entry) -> Result<Entry, StoreError> + Send + Sync>;
 
 impl Items {
     /// Over these entries.
-    pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, at: AtomicUsize::new(0) }
+    pub fn new(entries: Vec<Entry>, whole: Whole) -> Self {
+        Self { entries, at: AtomicUsize::new(0), whole }
+    }
+
+    /// Over the entries of a scope whose key starts with `prefix`, as they are now.
+    pub fn of(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, prefix: &str) -> PyResult<Self> {
+        // The pin first: what is cold in the list stays readable.
+        let (pin, shared, map) = (shared.pin(), Arc::clone(shared), Arc::clone(map));
+        let entries = entries(py, &shared, &map, prefix)?;
+        Ok(Self::new(entries, Box::new(move |entry| shared.whole(pin.as_ref(), map.scope(), entry))))
     }
 }
 
@@ -150,7 +173,12 @@ impl Items {
         let Some(entry) = self.entries.get(self.at.fetch_add(1, Ordering::Relaxed)) else {
             return Ok(None);
         };
-        Ok(Some((key_object(py, entry.key())?, value_of(py, entry)?)))
+        let key = key_object(py, entry.key())?;
+        if !entry.is_cold() {
+            return Ok(Some((key, value_of(py, entry)?)));
+        }
+        let whole = py.detach(|| (self.whole)(entry.clone())).map_err(|e| to_py(py, e))?;
+        Ok(Some((key, value_of(py, &whole)?)))
     }
 
     fn __length_hint__(&self) -> usize {

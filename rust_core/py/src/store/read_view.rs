@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use spellkeep_core::index::Entry;
 use spellkeep_core::store;
+use spellkeep_core::sync::Arc;
 
 use super::failure::to_py;
 use super::read::{self, Items, Parts};
@@ -13,13 +14,24 @@ use crate::scope::{StateScope, key_str};
 /// The store as it was at one moment.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
 pub struct ReadView {
-    view: store::ReadView,
+    view: Arc<store::ReadView>,
 }
 
 impl ReadView {
     fn found(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>) -> PyResult<Option<Entry>> {
         let key = key_str(key)?.as_bytes();
         self.view.get(scope.get().encoded(), key).map_err(|e| to_py(scope.py(), e))
+    }
+
+    /// The same with its value.
+    fn whole(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>) -> PyResult<Option<Entry>> {
+        match self.found(scope, key)? {
+            Some(entry) if entry.is_cold() => {
+                let (py, scope) = (scope.py(), scope.get().encoded());
+                py.detach(|| self.view.whole(scope, entry)).map(Some).map_err(|e| to_py(py, e))
+            }
+            found => Ok(found),
+        }
     }
 
     fn entries(&self, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Vec<Entry>> {
@@ -34,7 +46,7 @@ impl ReadView {
     #[pyo3(signature = (store, *, max_age_s=None))]
     fn new(py: Python<'_>, store: &Bound<'_, Store>, max_age_s: Option<MaxAge>) -> PyResult<Self> {
         let view = store.get().shared.read_view(max_age_s.map(MaxAge::us)).map_err(|e| to_py(py, e))?;
-        Ok(Self { view })
+        Ok(Self { view: Arc::new(view) })
     }
 
     /// The last version that it sees.
@@ -57,7 +69,7 @@ impl ReadView {
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.found(scope, key)? {
+        match self.whole(scope, key)? {
             Some(entry) => read::value_of(scope.py(), &entry).map(Some),
             None => Ok(default),
         }
@@ -70,7 +82,7 @@ impl ReadView {
         scope: &Bound<'py, StateScope>,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Parts<'py>>> {
-        self.found(scope, key)?.map(|entry| read::parts_of(scope.py(), &entry)).transpose()
+        self.whole(scope, key)?.map(|entry| read::parts_of(scope.py(), &entry)).transpose()
     }
 
     /// Whether there is a value under `key`.
@@ -87,7 +99,8 @@ impl ReadView {
     /// Keys and values of a scope, ordered by key.
     #[pyo3(signature = (scope, prefix=""))]
     fn items(&self, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Items> {
-        Ok(Items::new(self.entries(scope, prefix)?))
+        let (view, encoded) = (Arc::clone(&self.view), Box::<[u8]>::from(scope.get().encoded()));
+        Ok(Items::new(self.entries(scope, prefix)?, Box::new(move |entry| view.whole(&encoded, entry))))
     }
 
     /// The scopes that hold a key, in order.

@@ -109,7 +109,7 @@ fn wait_and_retry<R>(
             Err(again) => error = again,
         }
     }
-    Err(refused(py, error, map, &key))
+    Err(refused(py, shared, error, map, &key))
 }
 
 /// Waits for what the durability asks for. Afterwards the write may be called acknowledged.
@@ -130,7 +130,7 @@ pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyRes
     tried.map_err(|error| match &error {
         StoreError::Conflict { index, .. } => {
             let op = &batch.ops()[*index];
-            refused(py, error, &op.map, op.draft.key())
+            refused(py, shared, error, &op.map, op.draft.key())
         }
         _ => to_py(py, error),
     })
@@ -170,7 +170,7 @@ fn removal(
 
 /// The Python error for a refused write; a conflict shows what is stored now.
 #[cold]
-fn refused(py: Python<'_>, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyErr {
+fn refused(py: Python<'_>, shared: &Shared, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyErr {
     let StoreError::Conflict { expected, current, .. } = error else {
         return to_py(py, error);
     };
@@ -185,7 +185,7 @@ fn refused(py: Python<'_>, error: StoreError, map: &ScopeMap, key: &[u8]) -> PyE
         fields.set_item("expected_version", expected)?;
         fields.set_item("current_version", current)?;
         // The value as of now, which may have moved on since the check.
-        match live(map, key).map(|entry| value_of(py, &entry)).transpose() {
+        match live(py, shared, map, key).and_then(|entry| entry.map(|entry| value_of(py, &entry)).transpose()) {
             Ok(value) => fields.set_item("current", value)?,
             // It is a conflict all the same, and the caller tries again for conflicts only.
             Err(failure) => detail = format!("{detail}. The value stored now cannot be read: {failure}"),
