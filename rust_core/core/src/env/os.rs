@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
+use rustix::io::Errno;
 
 use super::disk::{Disk, DiskFile, IoError, LockFailed, OpenHow};
 use super::fork;
@@ -18,6 +19,10 @@ const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 /// NFS, SMB, CIFS, SMB2, btrfs, ZFS, FUSE, 9p, Ceph (`f_type` of statfs(2), linux/magic.h).
 const UNTRUSTED_MAPS: [u64; 9] =
     [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x9123_683e, 0x2fc1_2fc1, 0x6573_5546, 0x0102_1997, 0x00c3_6400];
+
+/// A signal makes some file systems give up an allocation and all that it had done. Where signals come faster than that
+/// takes, trying again would never end; writes get on in between.
+const ALLOCATE_TRIES: u32 = 3;
 
 /// One directory of the operating system.
 pub struct OsDisk {
@@ -200,15 +205,20 @@ impl DiskFile for OsFile {
         if len >= len_bytes {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), len, len_bytes - len) {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.zero_fill(len, len_bytes),
-            Err(e) => {
-                // A failed call may leave the file longer without the blocks behind it.
-                self.file.set_len(len)?;
-                Err(e.into())
+        for _ in 0..ALLOCATE_TRIES {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), len, len_bytes - len) {
+                Ok(()) => return Ok(()),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => break,
+                Err(e) => {
+                    // A failed call may leave the file longer without the blocks behind it.
+                    self.file.set_len(len)?;
+                    if e != Errno::INTR {
+                        return Err(e.into());
+                    }
+                }
             }
         }
+        self.zero_fill(len, len_bytes)
     }
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         self.file.set_len(len_bytes)
@@ -216,7 +226,7 @@ impl DiskFile for OsFile {
 }
 
 impl OsFile {
-    /// Allocation where the file system has no call for it: written zeros take up space.
+    /// Allocation where the call does not get there: written zeros take up space.
     fn zero_fill(&self, from: u64, to: u64) -> io::Result<()> {
         let zeros = [0u8; 4096];
         let mut at = from;
