@@ -60,6 +60,10 @@ impl Loader {
     /// The snapshots that are there, newest first.
     fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(Mark, usize)>, WalError> {
         let mut found = Vec::new();
+        if self.disk.exists(SNAPSHOT_DIR)? {
+            // Refuses a link in its place.
+            self.disk.create_dir(SNAPSHOT_DIR)?;
+        }
         for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
             let temporary = format!("{name}.tmp");
             if self.disk.exists(&temporary)? {
