@@ -6,7 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+
+Mount = Callable[..., Path]
+"""What the fixture `mount` gives: options of mount(8) in, the place where it is mounted out."""
 
 PREAMBLE = """
 import os, sys

@@ -2,7 +2,7 @@
 //! a timer while they do not.
 
 use super::StoreError;
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Checkpoint, Checkpointer};
 use super::cold::evict;
 use crate::env::thread::{Background, park, park_ms};
 use crate::index::Index;
@@ -67,6 +67,13 @@ impl Keeper {
         held(&self.failure).clone()
     }
 
+    /// See [`super::Store::checkpoint`]. What works, whoever asked for it, takes back the last failure.
+    pub(super) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let done = self.checkpointer.run()?;
+        *held(&self.failure) = None;
+        Ok(done)
+    }
+
     /// Makes a checkpoint when one is due; how long to sleep then, in milliseconds. None: until rung.
     fn turn(&self) -> Option<u64> {
         if let Some(budget_bytes) = self.memory_budget_bytes
@@ -80,11 +87,8 @@ impl Keeper {
             // What was appended in between has not rung.
             return if self.wal.end() < due { None } else { Some(0) };
         }
-        match self.checkpointer.run() {
-            Ok(_) => {
-                *held(&self.failure) = None;
-                Some(0)
-            }
+        match self.checkpoint() {
+            Ok(_) => Some(0),
             Err(e) => self.failed(e),
         }
     }

@@ -215,7 +215,7 @@ impl Store {
     /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.check()?;
-        self.keeper.checkpointer.run()
+        self.keeper.checkpoint()
     }
 
     /// How many checkpoints were made since opening, the version of the last one, and why the last attempt in the
