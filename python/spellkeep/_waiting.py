@@ -82,6 +82,16 @@ _waiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakKeyDi
 _making = threading.Lock()
 
 
+def _begin_anew() -> None:
+    """In a forked child: the waiters are the parent's, and the lock may be held by a thread that is not there."""
+    global _making
+    _making = threading.Lock()
+    _waiters.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
 async def wait_durable(store: _core.Store, version: int) -> None:
     """Return once `version` and all before it are durable, without blocking the running loop.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,15 @@ _by_tag: dict[str, Callable[[Any, int], Any]] = {}
 _owners: dict[str, type] = {}
 _registering = threading.Lock()
 _core.value_use_registry(_by_class, _by_tag)
+
+
+def _begin_anew() -> None:
+    """In a forked child the lock may be held by a thread that is not there."""
+    global _registering
+    _registering = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 @overload
