@@ -29,12 +29,16 @@ Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
 
 
-_open_stores: weakref.WeakSet[StateManager] = weakref.WeakSet()
+# By identity. Not a WeakSet: that cannot be walked while another thread adds to it, and daemon threads run at exit.
+_open_stores: weakref.WeakValueDictionary[int, StateManager] = weakref.WeakValueDictionary()
 
 
 @atexit.register
 def _close_all() -> None:
-    for store in list(_open_stores):
+    for known in _open_stores.valuerefs():
+        store = known()
+        if store is None:
+            continue
         try:
             store.close()
         except StateError as failure:
@@ -80,7 +84,7 @@ class StateManager(_core.Store):
             view_budget_bytes=view_budget_bytes,
         )
         self._path = os.fspath(path)
-        _open_stores.add(self)
+        _open_stores[id(self)] = self
         return self
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
