@@ -21,10 +21,13 @@ FUZZ_S := 60
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
+# A Python 3.14 or newer that was built without a GIL.
+FREE_PYTHON := $(shell command -v python3.14t || command -v python3.15t)
+FREE_VENV := target/python314t
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: $(BUILT) ## build the release extension into .venv
@@ -53,6 +56,17 @@ test-python: $(BUILT) $(DEV) ## ruff, mypy, stubtest and pytest (tidy included)
 	$(BIN)/mypy python/spellkeep tests/typing
 	$(PY) -m mypy.stubtest spellkeep._core
 	$(PY) -m pytest -n auto
+
+.PHONY: test-314t
+test-314t: ## run the tests of threads under a Python without a GIL (FREE_PYTHON=)
+ifeq ($(FREE_PYTHON),)
+	@echo "SKIPPED: no python3.14t on PATH: build CPython 3.14 with ./configure --disable-gil, or name one: FREE_PYTHON="
+else
+	$(FREE_PYTHON) -c 'import sysconfig as s, sys; sys.exit(not s.get_config_var("Py_GIL_DISABLED") and "it has a GIL")'
+	$(FREE_PYTHON) -m venv $(FREE_VENV)
+	$(FREE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check . pytest pytest-timeout numpy
+	$(FREE_VENV)/bin/python -m pytest tests/unit/test_free_threading.py tests/unit/test_store_threads.py
+endif
 
 .PHONY: crash
 crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED=, THREADS=)

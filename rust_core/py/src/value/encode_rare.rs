@@ -2,6 +2,7 @@
 //! recursion does not carry the locals of all of them.
 
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{
     PyByteArray, PyBytes, PyComplex, PyDate, PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyFrozenSet, PySet,
     PyString, PyTime, PyTimeAccess, PyTuple, PyTzInfo, PyTzInfoAccess,
@@ -94,8 +95,11 @@ impl<'py> Walker<'py, '_> {
             let span = Span { days, seconds, micros: delta.get_microseconds() as u32 };
             return Ok(self.encoder.ext(tags::TIMEDELTA, &span.bytes())?);
         } else if let Ok(array) = ob.cast_exact::<PyByteArray>() {
-            // SAFETY: the bytes are copied at once, without running Python code that could resize the array.
-            return Ok(self.encoder.ext_bytes(tags::BYTEARRAY, unsafe { array.as_bytes() })?);
+            // SAFETY: the bytes are copied at once, without running Python code that could resize the array, and under its
+            // lock, which keeps other threads from that where there is no GIL.
+            let copied =
+                with_critical_section(array, || self.encoder.ext_bytes(tags::BYTEARRAY, unsafe { array.as_bytes() }));
+            return Ok(copied?);
         } else if let Ok(number) = ob.cast_exact::<PyComplex>() {
             return self.complex(number);
         } else if let Ok(tagged) = ob.cast_exact::<Tagged>() {
