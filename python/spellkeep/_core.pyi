@@ -234,6 +234,7 @@ class Store:
         mapped_ring: bool | None,
         keep_log_bytes: int | None,
         keep_log_days: float,
+        read_only: bool,
     ) -> Self: ...
     def set(
         self,
@@ -299,7 +300,11 @@ class Store:
     def _request_sync(self) -> None: ...
     def _add_waker(self, fd: int) -> None: ...
     def _check_open(self) -> None: ...
+    def _check_writable(self) -> None: ...
     def _check_poison(self) -> None: ...
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened with ``read_only``: a view of what was there then."""
     @property
     def last_version(self) -> int:
         """Last version given out; 0 when nothing was ever written."""

@@ -5,6 +5,7 @@ that says what to do. Classes also inherit from the builtin that Python programm
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked
+    open it for writing     ReadOnly
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "LimitExceeded",
     "NotSerializable",
     "Poisoned",
+    "ReadOnly",
     "SchemaMismatch",
     "StateError",
     "StorageFailed",
@@ -30,7 +32,7 @@ __all__ = [
 
 
 class StateError(Exception):
-    """The root of everything that Spellkeep raises. Itself only with ``store.missing``, by the command line.
+    """The root of everything that Spellkeep raises.
 
     Attributes:
         code: stable slug, ``room.reason``.
@@ -119,7 +121,14 @@ class StoreLocked(StateError, TimeoutError):
 
 
 class StorageFailed(StateError, OSError):
-    """The operating system refused. Codes ``storage.*``; ``errno`` as in OSError."""
+    """The operating system refused. Codes ``storage.*``; ``store.missing`` (there is nothing to open read-only).
+
+    ``errno`` and ``filename`` as in OSError.
+    """
+
+
+class ReadOnly(StateError, PermissionError):
+    """The store was opened with ``read_only=True``, so nothing is written. Code ``store.read_only``."""
 
 
 class Corrupted(StateError):

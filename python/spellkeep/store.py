@@ -60,6 +60,7 @@ class StateManager(_core.Store):
         mapped_ring: bool | None = None,
         keep_log_bytes: int | None = 16 << 20,
         keep_log_days: float = 0,
+        read_only: bool = False,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -73,6 +74,7 @@ class StateManager(_core.Store):
             mapped_ring=mapped_ring,
             keep_log_bytes=keep_log_bytes,
             keep_log_days=keep_log_days,
+            read_only=read_only,
         )
         self._path = os.fspath(path)
         _open_stores.add(self)
@@ -134,7 +136,8 @@ class StateManager(_core.Store):
 
         Args:
             since: 0 begins with the oldest change that the log has.
-        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
+        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
+            record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.
         """
         return Changes(self._changes_cursor(since))
@@ -165,7 +168,8 @@ class StateManager(_core.Store):
             return f"<StateManager {self._path!r}, of the parent process>"
         if self.closed:
             return f"<StateManager {self._path!r}, closed>"
-        return f"<StateManager {self._path!r}, {self.durability}, version {self.last_version}>"
+        how = "read-only" if self.read_only else self.durability
+        return f"<StateManager {self._path!r}, {how}, version {self.last_version}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("an open store cannot be pickled: open it again where it is needed")
@@ -245,7 +249,7 @@ class StateManager(_core.Store):
 
     async def aflush(self) -> int:
         """As ``flush``, without blocking the event loop."""
-        self._check_open()
+        self._check_writable()
         await _durable(self, self.last_version)
         return self.durable_version
 
@@ -292,6 +296,7 @@ def open(
     mapped_ring: bool | None = None,
     keep_log_bytes: int | None = 16 << 20,
     keep_log_days: float = 0,
+    read_only: bool = False,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -313,8 +318,13 @@ def open(
             trusted (network and copy-on-write file systems) each write is one ``pwrite``.
         keep_log_bytes: how much of the log is kept for histories once checkpoints have it; None keeps all.
         keep_log_days: and everything younger than this, however much it is.
+        read_only: look at the store as it is now. Nothing in the directory is written, made or removed, and no lock is
+            held, so another process may go on writing; what it does from now on is not seen. Everything that was
+            acknowledged before is there, whole batches only. Writes raise ReadOnly. Of the other options only
+            ``limits`` counts.
     Raises:
-        StoreLocked (store.locked): somebody else has the directory.
+        StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
+        StorageFailed (store.missing): there is no store, with ``read_only``.
         Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
         StorageFailed (storage.full, storage.read_only, storage.not_a_directory, storage.io): the system refused.
         LimitExceeded (store.option): an option is out of range.
@@ -330,4 +340,5 @@ def open(
         mapped_ring=mapped_ring,
         keep_log_bytes=keep_log_bytes,
         keep_log_days=keep_log_days,
+        read_only=read_only,
     )

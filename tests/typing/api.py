@@ -96,6 +96,7 @@ assert_type(
     ),
     StateManager,
 )
+assert_type(sk.open("state", read_only=True).read_only, bool)
 sk.open(b"state")  # type: ignore[arg-type]
 sk.open(None)  # type: ignore[arg-type]
 sk.open("state", "sync")  # type: ignore[call-arg]

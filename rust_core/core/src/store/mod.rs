@@ -6,6 +6,7 @@ mod commit;
 mod history;
 mod keeper;
 mod load;
+mod look;
 
 use crate::checkpoint::SnapshotError;
 use crate::env::{Env, IoError};
@@ -103,6 +104,8 @@ pub struct Store {
     closed: AtomicBool,
     recovery: Recovery,
     keeper: Arc<keeper::Keeper>,
+    /// What it looks at, when it is read-only.
+    looks_at: Option<Env>,
 }
 
 /// What an opening found.
@@ -114,6 +117,8 @@ pub struct Recovery {
     pub snapshot_lsn: Lsn,
     /// Rows read from it.
     pub snapshot_row_count: u64,
+    /// Whether another opener had the directory while a read-only one read it.
+    pub live: bool,
     /// Snapshots that did not hold; the next checkpoint makes them anew.
     pub snapshot_damage: Vec<String>,
 }
@@ -125,14 +130,22 @@ impl Store {
     /// See [`Wal::open`].
     pub fn open(env: Env, options: impl Into<StoreOptions>) -> Result<Self, StoreError> {
         let options = options.into();
+        Self::opened(&env, &options, |loader| Wal::open(env.clone(), options.wal, loader))
+    }
+
+    fn opened(
+        env: &Env,
+        options: &StoreOptions,
+        open: impl FnOnce(&mut load::Loader) -> Result<(Arc<Wal>, RecoveryReport), WalError>,
+    ) -> Result<Self, StoreError> {
         let random = env.disk.unique_id().map_err(WalError::from)?;
-        let mut loader = load::Loader::new(&env, crate::checksum::xxh3_64(&random));
-        let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
+        let mut loader = load::Loader::new(env, crate::checksum::xxh3_64(&random));
+        let (wal, log) = open(&mut loader)?;
         let (index, snapshots, recovery) = loader.done(log);
-        let checkpointer = checkpoint::Checkpointer::new(&wal, &options, snapshots);
+        let checkpointer = checkpoint::Checkpointer::new(&wal, options, snapshots);
         let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
         let keeper = keeper::Keeper::start(&wal, checkpointer).map_err(|e| WalError::from(refused(e)))?;
-        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper })
+        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper, looks_at: None })
     }
 
     /// What the opening found.

@@ -41,6 +41,17 @@ pub enum WalError {
     /// An earlier failure means that nothing more may be acknowledged.
     #[error("an earlier write failed, so nothing more is acknowledged: {0}. Close and reopen the store")]
     Poisoned(Arc<str>),
+    /// The store was opened for looking only.
+    #[error(
+        "the store is open read-only: nothing is written to it. Open it without read_only=True where it may be written"
+    )]
+    ReadOnly,
+    /// There is no store where one was to be looked at.
+    #[error("there is no store in {path}, and one that is read-only is not made; open it without read_only=True first")]
+    Missing {
+        /// The directory.
+        path: String,
+    },
     /// The store was closed.
     #[error("the store is closed; open it again")]
     Closed,
@@ -113,6 +124,8 @@ impl Coded for WalError {
             },
             Self::Damaged(_) => "log.damaged",
             Self::Poisoned(_) => "store.poisoned",
+            Self::ReadOnly => "store.read_only",
+            Self::Missing { .. } => "store.missing",
             Self::Closed => "store.closed",
             Self::Forked => "store.forked",
             Self::Locked { .. } => "store.locked",

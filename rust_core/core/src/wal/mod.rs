@@ -9,10 +9,12 @@ mod background;
 mod big;
 mod damage;
 mod drain;
+mod look;
 mod manifest;
 mod open;
 mod read;
 mod recover;
+mod report;
 mod retention;
 mod ring;
 mod segment;
@@ -27,8 +29,10 @@ use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering
 
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
+pub use look::{Opener, is_written, manifest_bytes};
 pub use read::Scan;
-pub use recover::{RecoveryReport, Replay};
+pub use recover::Replay;
+pub use report::RecoveryReport;
 pub use retention::Retention;
 
 /// When a write is acknowledged, and what it then survives.

@@ -2,8 +2,10 @@
 
 use super::append::{AppendState, Status};
 use super::drain::Drain;
+use super::look::Opener;
 use super::manifest::Manifest;
-use super::recover::{RecoveryReport, Replay, recover};
+use super::recover::{Replay, recover};
+use super::report::RecoveryReport;
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
 use super::segment::{SEGMENT_DIR, Segment};
 use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
@@ -14,8 +16,8 @@ use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::LOG_START;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
-const RING: &str = "ring";
-const LOCK: &str = "LOCK";
+pub(super) const RING: &str = "ring";
+pub(super) const LOCK: &str = "LOCK";
 /// Least size of the ring and of a segment that people may ask for.
 const LEAST_BYTES: u64 = 64 << 10;
 /// Least size of both that the engine can do with; simulations go around and over sooner with it.
@@ -149,6 +151,15 @@ impl Wal {
         options: WalOptions,
         replay: &mut dyn Replay,
     ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
+        Self::open_as(env, options, replay, Opener::Writer)
+    }
+
+    pub(super) fn open_as(
+        env: Env,
+        options: WalOptions,
+        replay: &mut dyn Replay,
+        opener: Opener,
+    ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
         options.check_from(POSSIBLE_BYTES)?;
         fork::watch();
         let started_ms = monotonic_ms();
@@ -157,7 +168,7 @@ impl Wal {
         let known = load_or_found(&env)?;
         disk.create_dir(SEGMENT_DIR)?;
         let mut former = former_ring(&*disk, &known)?;
-        let recovered = recover(&*disk, &known, former.as_mut(), replay)?;
+        let recovered = recover(&*disk, &known, former.as_mut(), replay, opener)?;
         let end = recovered.end;
         let manifest = Manifest {
             epoch: known.epoch + 1,
@@ -178,7 +189,7 @@ impl Wal {
             writer,
             next_lsn: end.lsn + 1,
             prev_sum: end.sum,
-            status: Status::Open,
+            status: if opener == Opener::Writer { Status::Open } else { Status::ReadOnly },
             thread_idle: false,
             thread_told: false,
             token: WriteToken::new(),

@@ -1,7 +1,7 @@
 //! `Store`: the base of `StateManager`. One method per call of the engine; the comfortable forms are in Python.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -21,6 +21,14 @@ use super::write::{self, How};
 use super::{Shared, Version, state_class};
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
+
+/// The directory of a store that is to be looked at; it must be there.
+fn looked_at(path: &Path) -> Result<Env, WalError> {
+    Env::existing(path).map_err(|e| match e.source.kind() {
+        std::io::ErrorKind::NotFound => WalError::Missing { path: path.display().to_string() },
+        _ => e.into(),
+    })
+}
 
 /// An open store.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
@@ -44,7 +52,8 @@ impl Store {
 impl Store {
     #[new]
     #[pyo3(signature = (
-        path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days
+        path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
+        read_only
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -58,6 +67,7 @@ impl Store {
         mapped_ring: Option<bool>,
         keep_log_bytes: Option<i128>,
         keep_log_days: f64,
+        read_only: bool,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -79,10 +89,11 @@ impl Store {
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {
+                Some(path) if read_only => looked_at(path)?,
                 Some(path) => Env::real(path).map_err(WalError::from)?,
                 None => Env::memory(),
             };
-            store::Store::open(env, options)
+            if read_only { store::Store::look(&env) } else { store::Store::open(env, options) }
         });
         let store = opened.map_err(|e| to_py(py, e))?;
         Ok(Self { shared: Arc::new(Shared::new(store, limits)) })
@@ -267,6 +278,19 @@ impl Store {
         self.shared.wal().poisoned().map_or(Ok(()), |error| Err(to_py(py, error.into())))
     }
 
+    /// Raise ReadOnly when nothing is written here.
+    #[pyo3(name = "_check_writable")]
+    fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_open(py)?;
+        if self.shared.is_read_only() { Err(to_py(py, WalError::ReadOnly.into())) } else { Ok(()) }
+    }
+
+    /// Whether it was opened with ``read_only``.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.shared.is_read_only()
+    }
+
     /// Last version given out.
     #[getter]
     fn last_version(&self, py: Python<'_>) -> PyResult<u64> {
@@ -319,6 +343,7 @@ impl Store {
         dict.set_item("snapshot_version", recovery.snapshot_lsn)?;
         dict.set_item("snapshot_row_count", recovery.snapshot_row_count)?;
         dict.set_item("snapshot_damage", &recovery.snapshot_damage)?;
+        dict.set_item("live", recovery.live)?;
         Ok(dict)
     }
 
