@@ -13,6 +13,7 @@ What a write was told is kept is there after a kill. Errors are in ``spellkeep.e
 from spellkeep import errors
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
+from spellkeep.damage import Damage, VerifyReport, verify
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
@@ -22,6 +23,7 @@ from spellkeep.value import Limits, Tagged, register
 __all__ = [
     "Batch",
     "Change",
+    "Damage",
     "Entry",
     "Limits",
     "Recovery",
@@ -31,9 +33,11 @@ __all__ = [
     "StateScope",
     "Stats",
     "Tagged",
+    "VerifyReport",
     "errors",
     "open",
     "register",
+    "verify",
 ]
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "StateScope",
     "Store",
     "Tagged",
+    "store_verify",
     "value_decode",
     "value_encode",
     "value_use_registry",
@@ -297,6 +298,7 @@ class Store:
 
         Raises: Poisoned (store.poisoned) when it is not; Closed, Forked.
         """
+    def _verified_dict(self) -> dict[str, Any]: ...
     def _request_sync(self) -> None: ...
     def _add_waker(self, fd: int) -> None: ...
     def _check_open(self) -> None: ...
@@ -336,3 +338,6 @@ class Store:
 
         Raises: Poisoned (store.poisoned) when something could not be made durable; the directory is given up anyway.
         """
+
+def store_verify(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Verify the store in a directory without changing anything, damaged or not."""

@@ -139,12 +139,16 @@ class Corrupted(StateError):
     Attributes:
         file: path of the damaged file.
         offset: byte offset of the first bad byte range in it.
+        length_bytes: its length; 0 when that is not known.
         last_good_version: the last version before the damage.
+        next_good_version: the first whole version behind it, or None when that is not known.
     """
 
     file: str | None = None
     offset: int | None = None
+    length_bytes: int | None = None
     last_good_version: int | None = None
+    next_good_version: int | None = None
 
 
 class Poisoned(StateError):

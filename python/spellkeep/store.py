@@ -13,6 +13,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeAlias, TypeVar
 from spellkeep import _core
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
+from spellkeep.damage import VerifyReport, report_from_dict
 from spellkeep.errors import StateError
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
@@ -142,6 +143,16 @@ class StateManager(_core.Store):
         """
         return Changes(self._changes_cursor(since))
 
+    def verify(self) -> VerifyReport:
+        """Read every byte of the store that counts, up to the version at the start, and say what is not as written.
+
+        As `spellkeep.verify`, and each snapshot and the log behind it must come to what this store has in memory.
+        Writers go on meanwhile; a checkpoint waits.
+
+        Raises: StorageFailed (storage.io); Closed, Forked. Damage is in the report.
+        """
+        return report_from_dict(self._verified_dict())
+
     def stats(self) -> Stats:
         """Figures as of now. Cost: O(scopes)."""
         return Stats(**self._stats_dict())
@@ -256,6 +267,10 @@ class StateManager(_core.Store):
     async def acheckpoint(self) -> int:
         """As ``checkpoint``, in a thread."""
         return await _in_thread(self.checkpoint)
+
+    async def averify(self) -> VerifyReport:
+        """As ``verify``, in a thread."""
+        return await _in_thread(self.verify)
 
     async def astats(self) -> Stats:
         """As ``stats``."""

@@ -48,6 +48,8 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "checkpoint": lambda s: s.checkpoint(),
     "flush": lambda s: s.flush(),
     "stats": lambda s: s.stats(),
+    "verify": lambda s: s.verify(),
+    "averify": lambda s: asyncio.run(s.averify()),
     "__enter__": lambda s: s.__enter__(),
     "aset": lambda s: asyncio.run(s.aset(SCOUT, "a", 1)),
     "aget": lambda s: asyncio.run(s.aget(SCOUT, "a")),

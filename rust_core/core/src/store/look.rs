@@ -73,7 +73,7 @@ fn may_pass(error: &StoreError) -> bool {
 }
 
 /// Takes a snapshot as it is between two of its commits. One that never rests is left to be found damaged.
-fn settle(look: &LookDisk, disk: &dyn Disk, name: &str) -> Result<(), WalError> {
+pub(super) fn settle(look: &LookDisk, disk: &dyn Disk, name: &str) -> Result<(), WalError> {
     let head = || -> Result<Vec<u8>, WalError> {
         let mut head = vec![0; SNAPSHOT_HEAD_BYTES];
         let read = disk.open(name, OpenHow::Read)?.read_full_at(&mut head, 0)?;

@@ -7,6 +7,8 @@ mod history;
 mod keeper;
 mod load;
 mod look;
+mod replica;
+mod verify;
 
 use crate::checkpoint::SnapshotError;
 use crate::env::{Env, IoError};
@@ -20,6 +22,7 @@ pub use batch::{Batch, Op};
 pub use checkpoint::Checkpoint;
 pub use commit::Removed;
 pub use history::{Change, Changes};
+pub use verify::Verified;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ mod background;
 mod big;
 mod damage;
 mod drain;
+mod findings;
 mod look;
 mod manifest;
 mod open;
@@ -18,6 +19,7 @@ mod report;
 mod retention;
 mod ring;
 mod segment;
+mod survey;
 
 use std::fmt;
 
@@ -34,6 +36,7 @@ pub use read::Scan;
 pub use recover::Replay;
 pub use report::RecoveryReport;
 pub use retention::Retention;
+pub use survey::{Reach, Survey, store_id, survey};
 
 /// When a write is acknowledged, and what it then survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,10 @@ fn damage_fields<'py>(py: Python<'py>, damage: &Damage) -> PyResult<Bound<'py, P
     let fields = PyDict::new(py);
     fields.set_item("file", &damage.file)?;
     fields.set_item("offset", damage.offset)?;
+    fields.set_item("length_bytes", damage.len_bytes)?;
     fields.set_item("last_good_version", damage.last_good_lsn)?;
+    let next = Some(damage.next_good_lsn).filter(|lsn| *lsn != 0);
+    fields.set_item("next_good_version", next)?;
     Ok(fields)
 }
 

@@ -1,7 +1,7 @@
 //! `Store`: the base of `StateManager`. One method per call of the engine; the comfortable forms are in Python.
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -15,20 +15,13 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
 use super::changes::{Changes, Row, row};
+use super::damage::{looked_at, verified_dict};
 use super::failure::to_py;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
 use super::{Shared, Version, state_class};
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
-
-/// The directory of a store that is to be looked at; it must be there.
-fn looked_at(path: &Path) -> Result<Env, WalError> {
-    Env::existing(path).map_err(|e| match e.source.kind() {
-        std::io::ErrorKind::NotFound => WalError::Missing { path: path.display().to_string() },
-        _ => e.into(),
-    })
-}
 
 /// An open store.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
@@ -247,6 +240,13 @@ impl Store {
     /// Let snapshots take over what the log holds; return the version that they have.
     fn checkpoint(&self, py: Python<'_>) -> PyResult<u64> {
         py.detach(|| self.shared.checkpoint()).map(|done| done.lsn).map_err(|e| to_py(py, e))
+    }
+
+    /// Verify everything written so far, as a dict.
+    #[pyo3(name = "_verified_dict")]
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let done = py.detach(|| self.shared.verify());
+        verified_dict(py, &done.map_err(|e| to_py(py, e))?)
     }
 
     /// Ask the background thread for a sync now, without waiting.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod changes;
+mod damage;
 mod failure;
 mod handle;
 mod manager;
@@ -20,6 +21,7 @@ use spellkeep_core::store;
 
 pub use batch::Batch;
 pub use changes::Changes;
+pub use damage::store_verify;
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
