@@ -13,7 +13,7 @@ What a write was told is kept is there after a kill. Errors are in ``spellkeep.e
 from spellkeep import errors
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
-from spellkeep.damage import Damage, VerifyReport, verify
+from spellkeep.damage import Damage, SalvageReport, VerifyReport, salvage, verify
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
@@ -27,6 +27,7 @@ __all__ = [
     "Entry",
     "Limits",
     "Recovery",
+    "SalvageReport",
     "ScopeHandle",
     "StateClass",
     "StateManager",
@@ -37,6 +38,7 @@ __all__ = [
     "errors",
     "open",
     "register",
+    "salvage",
     "verify",
 ]
 

@@ -20,6 +20,7 @@ __all__ = [
     "StateScope",
     "Store",
     "Tagged",
+    "store_salvage",
     "store_verify",
     "value_decode",
     "value_encode",
@@ -236,6 +237,7 @@ class Store:
         keep_log_bytes: int | None,
         keep_log_days: float,
         read_only: bool,
+        allow_damage: bool,
     ) -> Self: ...
     def set(
         self,
@@ -298,6 +300,7 @@ class Store:
 
         Raises: Poisoned (store.poisoned) when it is not; Closed, Forked.
         """
+    def _damage_rows(self) -> list[tuple[str, int, int, str, int, int]]: ...
     def _verified_dict(self) -> dict[str, Any]: ...
     def _request_sync(self) -> None: ...
     def _add_waker(self, fd: int) -> None: ...
@@ -341,3 +344,6 @@ class Store:
 
 def store_verify(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Verify the store in a directory without changing anything, damaged or not."""
+
+def store_salvage(path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Write what is whole of a store into a new one."""

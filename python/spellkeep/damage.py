@@ -1,14 +1,16 @@
-"""Damage: stored bytes that are not what was written. Finding all of it."""
+"""Damage: stored bytes that are not what was written. Finding all of it, and keeping what is whole."""
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from spellkeep import _core
+from spellkeep.errors import StorageFailed
 
-__all__ = ["Damage", "VerifyReport", "report_from_dict", "verify"]
+__all__ = ["Damage", "SalvageReport", "VerifyReport", "damage_from_row", "report_from_dict", "salvage", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,29 @@ class VerifyReport:
         return not self.damages
 
 
+@dataclass(frozen=True, slots=True)
+class SalvageReport:
+    """What a salvage wrote into the new store, and what it could not.
+
+    Versions are counted anew in the new store: where versions are missing, later ones move up.
+
+    Attributes:
+        record_count: records of the log that were taken over, with their times and in their order.
+        row_count: rows of snapshots that were taken over where the log has lost their record.
+        key_count: live keys of the new store.
+        last_version: the last version that was taken over, as the damaged store counted.
+        new_last_version: the same record's version in the new store.
+        damages: what is not as it was written.
+    """
+
+    record_count: int
+    row_count: int
+    key_count: int
+    last_version: int
+    new_last_version: int
+    damages: tuple[Damage, ...]
+
+
 def damage_from_row(row: tuple[str, int, int, str, int, int]) -> Damage:
     """Private: one damage as the core tells it."""
     file, offset, length, what, last_good, next_good = row
@@ -100,3 +125,22 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
     Cost: reads every file; the version of each key is held in memory a few times.
     """
     return report_from_dict(_core.store_verify(path))
+
+
+def salvage(path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> SalvageReport:
+    """Write everything that is whole of the store in `path` into a new store in `new_path`.
+
+    Sets, deletes, clears, expiries and batches are taken over in their order and with their times; of a batch all or
+    nothing; where the log has lost records, the rows of whole snapshots take their place. Versions are counted anew.
+    The source is not changed.
+
+    Raises: StorageFailed: `path` is no store (store.missing), `new_path` holds something already (storage.not_empty),
+        or the system refused.
+    Cost: reads the source a few times, and writes the new store.
+    """
+    if os.path.lexists(new_path) and not (os.path.isdir(new_path) and not os.listdir(new_path)):
+        name = os.fspath(new_path)
+        detail = f"{name} holds something already; salvage writes into a directory that is new or empty"
+        raise StorageFailed(detail, code="storage.not_empty", errno=errno.ENOTEMPTY, filename=name)
+    found = _core.store_salvage(path, new_path)
+    return SalvageReport(**{**found, "damages": tuple(map(damage_from_row, found["damages"]))})

@@ -13,7 +13,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeAlias, TypeVar
 from spellkeep import _core
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
-from spellkeep.damage import VerifyReport, report_from_dict
+from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
 from spellkeep.errors import StateError
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
@@ -62,6 +62,7 @@ class StateManager(_core.Store):
         keep_log_bytes: int | None = 16 << 20,
         keep_log_days: float = 0,
         read_only: bool = False,
+        allow_damage: bool = False,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -76,6 +77,7 @@ class StateManager(_core.Store):
             keep_log_bytes=keep_log_bytes,
             keep_log_days=keep_log_days,
             read_only=read_only,
+            allow_damage=allow_damage,
         )
         self._path = os.fspath(path)
         _open_stores.add(self)
@@ -95,6 +97,11 @@ class StateManager(_core.Store):
     def recovery(self) -> Recovery:
         """What the opening found."""
         return Recovery(**self._recovery_dict())
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What was found wrong when it was opened with ``allow_damage``; else nothing."""
+        return tuple(map(damage_from_row, self._damage_rows()))
 
     def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> ScopeHandle:
         """A handle on one scope: a mutable mapping, and the fastest way to read and write.
@@ -312,6 +319,7 @@ def open(
     keep_log_bytes: int | None = 16 << 20,
     keep_log_days: float = 0,
     read_only: bool = False,
+    allow_damage: bool = False,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -337,6 +345,9 @@ def open(
             held, so another process may go on writing; what it does from now on is not seen. Everything that was
             acknowledged before is there, whole batches only. Writes raise ReadOnly. Of the other options only
             ``limits`` counts.
+        allow_damage: with ``read_only``, open a damaged store too, with everything that is whole of it: records behind
+            damage count, of batches only whole ones. ``damages`` of the result lists what is not. It is then held in
+            memory, log and all.
     Raises:
         StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
         StorageFailed (store.missing): there is no store, with ``read_only``.
@@ -356,4 +367,5 @@ def open(
         keep_log_bytes=keep_log_bytes,
         keep_log_days=keep_log_days,
         read_only=read_only,
+        allow_damage=allow_damage,
     )

@@ -1,4 +1,4 @@
-"""spellkeep verify."""
+"""spellkeep verify and salvage."""
 
 from __future__ import annotations
 
@@ -39,3 +39,22 @@ def test_a_damaged_store_is_exit_code_1_with_each_damage_on_a_line(spellkeep: Sp
 
 def test_where_there_is_no_store_nothing_is_verified(spellkeep: Spellkeep, tmp_path: Path) -> None:
     assert spellkeep("verify", tmp_path / "nowhere").error == "store.missing"
+
+
+def test_salvage_writes_a_new_store_and_says_what_is_missing(spellkeep: Spellkeep, store: Path, tmp_path: Path) -> None:
+    with sk.open(store) as state:
+        for number in range(10):
+            state.set(StateScope.GLOBAL, "k", number)
+    (store / "ring").unlink()
+    (segment,) = (store / "segments").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[64 + 200] ^= 1
+    segment.write_bytes(content)
+    told = spellkeep("salvage", store, tmp_path / "new")
+    assert told.code == 0
+    assert "9 records and 0 snapshot rows, 1 key, 1 damage" in told.out
+    assert "is missing" in told.out
+    assert spellkeep("verify", tmp_path / "new").code == 0
+    assert spellkeep("salvage", store, tmp_path / "other", "--json").json["new_last_version"] == 9
+    assert spellkeep("salvage", store, tmp_path / "new").error == "storage.not_empty"
+    assert spellkeep("salvage", tmp_path / "nowhere", tmp_path / "x").error == "store.missing"

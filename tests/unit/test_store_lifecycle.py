@@ -69,7 +69,7 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "__aenter__": lambda s: asyncio.run(s.__aenter__()),
 }
 NOT_CALLS_OF_THE_STORE = {"close", "aclose", "path", "recovery", "last_version", "durable_version", "closed", "forked",
-                          "durability", "read_only"}  # fmt: skip
+                          "durability", "read_only", "damages"}  # fmt: skip
 
 CLOSED_HANDLE: dict[str, Callable[[ScopeHandle], object]] = {
     "set": lambda h: h.set("a", 1),

@@ -1,4 +1,4 @@
-"""verify."""
+"""verify, salvage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spellkeep.cli.failure import ANSWER_IS_NO, complain
 from spellkeep.cli.opening import JSON, Target
 from spellkeep.cli.output import counted, echo_json
 
-__all__ = ["damage_document", "say_size", "verify"]
+__all__ = ["damage_document", "salvage", "say_size", "verify"]
 
 # Below this it takes no longer than a person waits without asking.
 _LARGE_BYTES = 256 << 20
@@ -72,3 +72,33 @@ def verify(target: Target, path: str | None, as_json: bool) -> None:
         click.echo(f"{read}, {counted(report.row_count, 'snapshot row')}, up to version {report.last_version}: {found}")
     if not report.ok:
         raise click.exceptions.Exit(ANSWER_IS_NO)
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.argument("new_path", type=click.Path())
+@JSON
+def salvage(path: str, new_path: str, as_json: bool) -> None:
+    """Write everything that is whole of the store in PATH into a new store in NEW_PATH.
+
+    PATH is not changed. NEW_PATH must be new or empty. Versions are counted anew.
+    """
+    Target(path).existing()
+    say_size(path)
+    report = spellkeep.salvage(path, new_path)
+    if as_json:
+        echo_json(
+            {
+                "record_count": report.record_count,
+                "row_count": report.row_count,
+                "key_count": report.key_count,
+                "last_version": report.last_version,
+                "new_last_version": report.new_last_version,
+                "damages": [damage_document(damage) for damage in report.damages],
+            }
+        )
+        return
+    for damage in report.damages:
+        click.echo(str(damage))
+    taken = f"{counted(report.record_count, 'record')} and {counted(report.row_count, 'snapshot row')}"
+    click.echo(f"{new_path}: {taken}, {counted(report.key_count, 'key')}, {counted(len(report.damages), 'damage')}")

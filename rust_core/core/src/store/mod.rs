@@ -4,10 +4,12 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod history;
+mod import;
 mod keeper;
 mod load;
 mod look;
 mod replica;
+mod salvage;
 mod verify;
 
 use crate::checkpoint::SnapshotError;
@@ -22,6 +24,7 @@ pub use batch::{Batch, Op};
 pub use checkpoint::Checkpoint;
 pub use commit::Removed;
 pub use history::{Change, Changes};
+pub use salvage::Salvaged;
 pub use verify::Verified;
 
 /// Why the store did not do what it was asked.
@@ -109,6 +112,8 @@ pub struct Store {
     keeper: Arc<keeper::Keeper>,
     /// What it looks at, when it is read-only.
     looks_at: Option<Env>,
+    /// What was found wrong with it, when it was opened all the same.
+    damages: Vec<Damage>,
 }
 
 /// What an opening found.
@@ -148,7 +153,7 @@ impl Store {
         let checkpointer = checkpoint::Checkpointer::new(&wal, options, snapshots);
         let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
         let keeper = keeper::Keeper::start(&wal, checkpointer).map_err(|e| WalError::from(refused(e)))?;
-        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper, looks_at: None })
+        Ok(Self { wal, index, closed: AtomicBool::new(false), recovery, keeper, looks_at: None, damages: Vec::new() })
     }
 
     /// What the opening found.

@@ -1,14 +1,17 @@
 //! Opening a log for looking only: everything that an opening changes stays in memory.
 
+use super::append::Status;
 use super::manifest::MANIFEST;
 use super::open::{LOCK, RING};
 use super::recover::Replay;
 use super::report::RecoveryReport;
 use super::segment::SEGMENT_DIR;
-use super::{Wal, WalError, WalOptions};
+use super::{Wal, WalError, WalOptions, held};
 use crate::env::Env;
 use crate::env::disk::{Disk, read_file};
+use crate::record::Lsn;
 use crate::sync::Arc;
+use crate::sync::Ordering;
 
 /// Who opens a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,26 @@ impl Wal {
         }
         let options = WalOptions { mapped_ring: Some(false), ring_bytes: RING_BYTES, ..WalOptions::default() };
         Self::open_as(env, options, replay, opener)
+    }
+}
+
+impl Wal {
+    /// Goes on with version `next`, for a log that was taken over with gaps. Such a log is in memory only: no recovery
+    /// would take it.
+    pub fn skip_versions(&self, next: Lsn) {
+        let mut state = held(&self.append);
+        state.next_lsn = state.next_lsn.max(next);
+        self.has_gaps.store(true, Ordering::Release);
+    }
+
+    /// Takes no more appends, as one that was opened for looking.
+    pub fn refuse_writes(&self) {
+        held(&self.append).refuse_from_now_on(Status::ReadOnly);
+    }
+
+    /// Whether a record of version `next` that names `sum` may follow one of version `lsn` with that checksum.
+    pub(super) fn may_follow(&self, lsn: Lsn, sum: u32, next: (Lsn, u32)) -> bool {
+        next.1 == sum && (next.0 == lsn.wrapping_add(1) || (next.0 > lsn && self.has_gaps.load(Ordering::Acquire)))
     }
 }
 

@@ -27,7 +27,7 @@ use crate::env::thread::Alarm;
 use crate::env::wake::Waker;
 use crate::env::{Env, fork};
 use crate::record::{Lsn, Pos};
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
@@ -107,6 +107,8 @@ pub struct Wal {
     growth_alarm: OnceLock<Alarm>,
     ring_at: AtomicU64,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    /// Whether versions may be missing between records.
+    has_gaps: AtomicBool,
 }
 
 /// Figures of a log.

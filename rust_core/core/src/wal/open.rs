@@ -14,7 +14,7 @@ use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::LOG_START;
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
 pub(super) const RING: &str = "ring";
 pub(super) const LOCK: &str = "LOCK";
@@ -228,6 +228,7 @@ impl Wal {
             growth_alarm: OnceLock::new(),
             ring_at: AtomicU64::new(u64::MAX),
             lock: Mutex::new(Some(lock)),
+            has_gaps: AtomicBool::new(false),
             env,
         });
         // A first drain of nothing seals a full last segment and reserves space.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use spellkeep_core::env::Env;
-use spellkeep_core::store::{self, Verified};
-use spellkeep_core::wal::{Damage, WalError};
+use spellkeep_core::store::{self, StoreOptions, Verified};
+use spellkeep_core::wal::{Damage, Retention, WalError};
 
 use super::failure::to_py;
 
@@ -45,4 +45,32 @@ pub fn looked_at(path: &Path) -> Result<Env, WalError> {
 pub fn store_verify(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let done = py.detach(|| store::Store::verify_at(&looked_at(&path)?));
     verified_dict(py, &done.map_err(|e| to_py(py, e))?)
+}
+
+/// Write what is whole of the store in `path` into a new one in `new_path`; return what was found, as a dict.
+#[pyfunction]
+pub fn store_salvage(py: Python<'_>, path: PathBuf, new_path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
+    let done = py.detach(|| {
+        let from = looked_at(&path)?;
+        // What cannot be looked at leaves no new directory behind.
+        store::Store::verify_at(&from)?;
+        let env = Env::real(&new_path).map_err(WalError::from)?;
+        let into = store::Store::open(
+            env,
+            StoreOptions { keep: Retention { log_bytes: None, age_us: 0 }, ..StoreOptions::default() },
+        )?;
+        let salvaged = into.salvage(&from)?;
+        let (_, key_count, _) = into.stats();
+        let new_last = into.wal().last_lsn();
+        into.close().map(|()| (salvaged, key_count, new_last))
+    });
+    let (salvaged, key_count, new_last) = done.map_err(|e| to_py(py, e))?;
+    let dict = PyDict::new(py);
+    dict.set_item("record_count", salvaged.record_count)?;
+    dict.set_item("row_count", salvaged.row_count)?;
+    dict.set_item("key_count", key_count)?;
+    dict.set_item("last_version", salvaged.last_lsn)?;
+    dict.set_item("new_last_version", new_last)?;
+    dict.set_item("damages", salvaged.damages.iter().map(damage_row).collect::<Vec<_>>())?;
+    Ok(dict)
 }

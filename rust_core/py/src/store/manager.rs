@@ -15,7 +15,7 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
 use super::changes::{Changes, Row, row};
-use super::damage::{looked_at, verified_dict};
+use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
 use super::failure::to_py;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
@@ -46,7 +46,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        read_only
+        read_only, allow_damage
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -61,6 +61,7 @@ impl Store {
         keep_log_bytes: Option<i128>,
         keep_log_days: f64,
         read_only: bool,
+        allow_damage: bool,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -75,6 +76,10 @@ impl Store {
             segment_bytes: number(segment_bytes),
             mapped_ring,
         };
+        if allow_damage && !read_only {
+            let what = "allow_damage=True needs read_only=True: nothing is written to a store that is damaged";
+            return Err(to_py(py, WalError::BadOption(what.to_owned()).into()));
+        }
         // Before the directory is made.
         options.check().map_err(|e| to_py(py, e.into()))?;
         let keep = Retention::new(keep_log_bytes.map(number), keep_log_days).map_err(|e| to_py(py, e.into()))?;
@@ -86,7 +91,11 @@ impl Store {
                 Some(path) => Env::real(path).map_err(WalError::from)?,
                 None => Env::memory(),
             };
-            if read_only { store::Store::look(&env) } else { store::Store::open(env, options) }
+            match (read_only, allow_damage) {
+                (false, _) => store::Store::open(env, options),
+                (true, false) => store::Store::look(&env),
+                (true, true) => store::Store::look_at_damaged(&env),
+            }
         });
         let store = opened.map_err(|e| to_py(py, e))?;
         Ok(Self { shared: Arc::new(Shared::new(store, limits)) })
@@ -289,6 +298,12 @@ impl Store {
     #[getter]
     fn read_only(&self) -> bool {
         self.shared.is_read_only()
+    }
+
+    /// What was found wrong when it was opened with ``allow_damage``, as rows.
+    #[pyo3(name = "_damage_rows")]
+    fn damage_rows(&self) -> Vec<DamageRow> {
+        self.shared.damages().iter().map(damage_row).collect()
     }
 
     /// Last version given out.

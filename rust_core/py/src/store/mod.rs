@@ -21,7 +21,7 @@ use spellkeep_core::store;
 
 pub use batch::Batch;
 pub use changes::Changes;
-pub use damage::store_verify;
+pub use damage::{store_salvage, store_verify};
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
