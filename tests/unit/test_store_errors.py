@@ -28,6 +28,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "StorageFailed": (OSError,),
     "Corrupted": (),
     "Poisoned": (),
+    "ReadOnly": (PermissionError,),
     "Closed": (),
     "Forked": (),
 }
