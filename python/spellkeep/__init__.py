@@ -13,6 +13,7 @@ What a write was told is kept is there after a kill. Errors are in ``spellkeep.e
 from spellkeep import errors
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
+from spellkeep.damage import Damage, SalvageReport, VerifyReport, salvage, verify
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.read_view import ReadView, ScopeView
@@ -23,11 +24,13 @@ from spellkeep.value import DictView, Limits, SequenceView, Tagged, register
 __all__ = [
     "Batch",
     "Change",
+    "Damage",
     "DictView",
     "Entry",
     "Limits",
     "ReadView",
     "Recovery",
+    "SalvageReport",
     "ScopeHandle",
     "ScopeView",
     "SequenceView",
@@ -36,9 +39,12 @@ __all__ = [
     "StateScope",
     "Stats",
     "Tagged",
+    "VerifyReport",
     "errors",
     "open",
     "register",
+    "salvage",
+    "verify",
 ]
 
 

@@ -24,6 +24,8 @@ __all__ = [
     "Store",
     "Tagged",
     "ViewIter",
+    "store_salvage",
+    "store_verify",
     "value_decode",
     "value_encode",
     "value_use_registry",
@@ -352,6 +354,8 @@ class Store:
         keep_log_days: float,
         memory_budget_bytes: int | None,
         view_budget_bytes: int,
+        read_only: bool,
+        allow_damage: bool,
     ) -> Self: ...
     def set(
         self,
@@ -429,10 +433,16 @@ class Store:
 
         Raises: Poisoned (store.poisoned) when it is not; Closed, Forked.
         """
+    def _damage_rows(self) -> list[tuple[str, int, int, str, int, int]]: ...
+    def _verified_dict(self) -> dict[str, Any]: ...
     def _request_sync(self) -> None: ...
     def _add_waker(self, fd: int) -> None: ...
     def _check_open(self) -> None: ...
+    def _check_writable(self) -> None: ...
     def _check_poison(self) -> None: ...
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened with ``read_only``: a view of what was there then."""
     @property
     def last_version(self) -> int:
         """Last version given out; 0 when nothing was ever written."""
@@ -464,3 +474,9 @@ class Store:
 
         Raises: Poisoned (store.poisoned) when something could not be made durable; the directory is given up anyway.
         """
+
+def store_verify(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Verify the store in a directory without changing anything, damaged or not."""
+
+def store_salvage(path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Write what is whole of a store into a new one."""

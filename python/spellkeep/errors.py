@@ -5,6 +5,7 @@ that says what to do. Classes also inherit from the builtin that Python programm
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked  ViewEnded
+    open it for writing     ReadOnly
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "LimitExceeded",
     "NotSerializable",
     "Poisoned",
+    "ReadOnly",
     "SchemaMismatch",
     "StateError",
     "StorageFailed",
@@ -31,7 +33,7 @@ __all__ = [
 
 
 class StateError(Exception):
-    """The root of everything that Spellkeep raises. Itself only with ``store.missing``, by the command line.
+    """The root of everything that Spellkeep raises.
 
     Attributes:
         code: stable slug, ``room.reason``.
@@ -125,7 +127,14 @@ class StoreLocked(StateError, TimeoutError):
 
 
 class StorageFailed(StateError, OSError):
-    """The operating system refused. Codes ``storage.*``; ``errno`` as in OSError."""
+    """The operating system refused. Codes ``storage.*``; ``store.missing`` (there is nothing to open read-only).
+
+    ``errno`` and ``filename`` as in OSError.
+    """
+
+
+class ReadOnly(StateError, PermissionError):
+    """The store was opened with ``read_only=True``, so nothing is written. Code ``store.read_only``."""
 
 
 class Corrupted(StateError):
@@ -136,12 +145,16 @@ class Corrupted(StateError):
     Attributes:
         file: path of the damaged file.
         offset: byte offset of the first bad byte range in it.
+        length_bytes: its length; 0 when that is not known.
         last_good_version: the last version before the damage.
+        next_good_version: the first whole version behind it, or None when that is not known.
     """
 
     file: str | None = None
     offset: int | None = None
+    length_bytes: int | None = None
     last_good_version: int | None = None
+    next_good_version: int | None = None
 
 
 class Poisoned(StateError):

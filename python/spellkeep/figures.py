@@ -24,6 +24,7 @@ class Recovery:
         snapshot_version: the state was filled from a snapshot of this version; 0 when from the log alone.
         snapshot_row_count: rows read from it.
         snapshot_damage: what is wrong with snapshots that did not hold; the next checkpoint makes them anew.
+        live: whether another opener had the directory while it was opened read-only: then this is what was there then.
     """
 
     clean: bool
@@ -38,6 +39,7 @@ class Recovery:
     snapshot_version: int
     snapshot_row_count: int
     snapshot_damage: list[str]
+    live: bool
 
 
 @dataclass(frozen=True, slots=True)

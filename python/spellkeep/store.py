@@ -6,13 +6,15 @@ import atexit
 import os
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeAlias, TypeVar
+from typing import Any, Literal, Self, TypeAlias
 
 from spellkeep import _core
+from spellkeep._async import durable, in_thread, take
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
+from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
 from spellkeep.errors import StateError
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
@@ -21,9 +23,6 @@ from spellkeep.scope import StateScope
 from spellkeep.value import Limits
 
 __all__ = ["Durability", "StateManager", "open"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
@@ -67,6 +66,8 @@ class StateManager(_core.Store):
         keep_log_days: float = 0,
         memory_budget_bytes: int | None = None,
         view_budget_bytes: int = 64 << 20,
+        read_only: bool = False,
+        allow_damage: bool = False,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -82,6 +83,8 @@ class StateManager(_core.Store):
             keep_log_days=keep_log_days,
             memory_budget_bytes=memory_budget_bytes,
             view_budget_bytes=view_budget_bytes,
+            read_only=read_only,
+            allow_damage=allow_damage,
         )
         self._path = os.fspath(path)
         _open_stores[id(self)] = self
@@ -101,6 +104,11 @@ class StateManager(_core.Store):
     def recovery(self) -> Recovery:
         """What the opening found."""
         return Recovery(**self._recovery_dict())
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What was found wrong when it was opened with ``allow_damage``; else nothing."""
+        return tuple(map(damage_from_row, self._damage_rows()))
 
     def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> ScopeHandle:
         """A handle on one scope: a mutable mapping, and the fastest way to read and write.
@@ -155,9 +163,21 @@ class StateManager(_core.Store):
             since: 0 begins with the oldest change that the log has.
         Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`;
             Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
+        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
+            record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.
         """
         return Changes(self._changes_cursor(since))
+
+    def verify(self) -> VerifyReport:
+        """Read every byte of the store that counts, up to the version at the start, and say what is not as written.
+
+        As `spellkeep.verify`, and each snapshot and the log behind it must come to what this store has in memory.
+        Writers go on meanwhile; a checkpoint waits.
+
+        Raises: StorageFailed (storage.io); Closed, Forked. Damage is in the report.
+        """
+        return report_from_dict(self._verified_dict())
 
     def stats(self) -> Stats:
         """Figures as of now. Cost: O(scopes)."""
@@ -185,7 +205,8 @@ class StateManager(_core.Store):
             return f"<StateManager {self._path!r}, of the parent process>"
         if self.closed:
             return f"<StateManager {self._path!r}, closed>"
-        return f"<StateManager {self._path!r}, {self.durability}, version {self.last_version}>"
+        how = "read-only" if self.read_only else self.durability
+        return f"<StateManager {self._path!r}, {how}, version {self.last_version}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("an open store cannot be pickled: open it again where it is needed")
@@ -194,7 +215,7 @@ class StateManager(_core.Store):
 
     async def _acknowledged(self, version: int) -> int:
         if self.durability == "sync":
-            await _durable(self, version)
+            await durable(self, version)
         return version
 
     async def aset(
@@ -263,24 +284,28 @@ class StateManager(_core.Store):
 
     async def ahistory(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """As ``history``; the log is read in a thread."""
-        return await _in_thread(self.history, scope, key, limit=limit)
+        return await in_thread(self.history, scope, key, limit=limit)
 
     async def achanges(self, *, since: int = 0) -> AsyncIterator[Change]:
         """As ``changes``, for ``async for``; the log is read in a thread."""
         changes = self.changes(since=since)
-        while chunk := await _in_thread(_take, changes, 256):
+        while chunk := await in_thread(take, changes, 256):
             for change in chunk:
                 yield change
 
     async def aflush(self) -> int:
         """As ``flush``, without blocking the event loop."""
-        self._check_open()
-        await _durable(self, self.last_version)
+        self._check_writable()
+        await durable(self, self.last_version)
         return self.durable_version
 
     async def acheckpoint(self) -> int:
         """As ``checkpoint``, in a thread."""
-        return await _in_thread(self.checkpoint)
+        return await in_thread(self.checkpoint)
+
+    async def averify(self) -> VerifyReport:
+        """As ``verify``, in a thread."""
+        return await in_thread(self.verify)
 
     async def astats(self) -> Stats:
         """As ``stats``."""
@@ -288,26 +313,7 @@ class StateManager(_core.Store):
 
     async def aclose(self) -> None:
         """As ``close``, in a thread."""
-        await _in_thread(self.close)
-
-
-# asyncio is a quarter of the time that importing the package would take, and many programs do without.
-
-
-async def _durable(store: StateManager, version: int) -> None:
-    from spellkeep._waiting import wait_durable
-
-    await wait_durable(store, version)
-
-
-async def _in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    import asyncio
-
-    return await asyncio.to_thread(call, *args, **kwargs)
-
-
-def _take(changes: Iterator[Change], count: int) -> list[Change]:
-    return [change for change, _ in zip(changes, range(count), strict=False)]
+        await in_thread(self.close)
 
 
 def open(
@@ -323,6 +329,8 @@ def open(
     keep_log_days: float = 0,
     memory_budget_bytes: int | None = None,
     view_budget_bytes: int = 64 << 20,
+    read_only: bool = False,
+    allow_damage: bool = False,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -348,8 +356,16 @@ def open(
             a snapshot (a few microseconds); their keys stay. None: all values stay, as they do in a store in memory.
         view_budget_bytes: how much of what was replaced is kept for read views, 64 KiB to 1 TiB; past it the oldest
             view ends.
+        read_only: look at the store as it is now. Nothing in the directory is written, made or removed, and no lock is
+            held, so another process may go on writing; what it does from now on is not seen. Everything that was
+            acknowledged before is there, whole batches only. Writes raise ReadOnly. Of the other options only
+            ``limits`` counts.
+        allow_damage: with ``read_only``, open a damaged store too, with everything that is whole of it: records behind
+            damage count, of batches only whole ones. ``damages`` of the result lists what is not. It is then held in
+            memory, log and all.
     Raises:
-        StoreLocked (store.locked): somebody else has the directory.
+        StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
+        StorageFailed (store.missing): there is no store, with ``read_only``.
         Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
         StorageFailed (storage.full, storage.read_only, storage.not_a_directory, storage.io): the system refused.
         LimitExceeded (store.option): an option is out of range.
@@ -367,4 +383,6 @@ def open(
         keep_log_days=keep_log_days,
         memory_budget_bytes=memory_budget_bytes,
         view_budget_bytes=view_budget_bytes,
+        read_only=read_only,
+        allow_damage=allow_damage,
     )

@@ -90,9 +90,20 @@ def test_a_file_in_place_of_the_store_is_code_5(arguments: list[str], tmp_path: 
     assert refused.stderr.startswith("error[storage.not_a_directory]: ")
 
 
-def test_a_store_that_is_open_elsewhere_is_code_4(store: Path) -> None:
+def test_what_only_reads_goes_on_while_the_store_is_open_elsewhere_and_says_so(store: Path) -> None:
+    with sk.open(store) as state:
+        state.set(sk.StateScope.GLOBAL, "k", 2)
+        for arguments in (["get", "global", "k"], ["ls"], ["history", "global", "k"], ["stats", "--json"]):
+            shown = run("--store", store, *arguments)
+            assert shown.returncode == 0
+            assert shown.stdout != ""
+            assert shown.stderr.startswith("note: the store is open elsewhere")
+        assert run("--store", store, "get", "global", "k").stdout == "2\n"
+
+
+def test_a_write_to_a_store_that_is_open_elsewhere_is_code_4(store: Path) -> None:
     with sk.open(store):
-        for arguments in (["get", "global", "k"], ["set", "global", "k", "1"]):
+        for arguments in (["rm", "global", "k"], ["set", "global", "k", "1"]):
             refused = run("--store", store, *arguments)
             assert (refused.returncode, refused.stdout) == (4, "")
             assert refused.stderr.startswith("error[store.locked]: ")

@@ -101,6 +101,12 @@ assert_type(
     ),
     StateManager,
 )
+assert_type(sk.open("state", read_only=True).read_only, bool)
+assert_type(sk.verify("state"), sk.VerifyReport)
+assert_type(sk.open("state").verify().ok, bool)
+assert_type(sk.salvage("state", Path("new")), sk.SalvageReport)
+assert_type(sk.open("state", read_only=True, allow_damage=True).damages, tuple[sk.Damage, ...])
+assert_type(sk.verify(Path("state")).damages, tuple[sk.Damage, ...])
 sk.open(b"state")  # type: ignore[arg-type]
 sk.open(None)  # type: ignore[arg-type]
 sk.open("state", "sync")  # type: ignore[call-arg]

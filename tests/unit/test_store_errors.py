@@ -29,6 +29,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "StorageFailed": (OSError,),
     "Corrupted": (),
     "Poisoned": (),
+    "ReadOnly": (PermissionError,),
     "Closed": (),
     "Forked": (),
 }

@@ -51,6 +51,8 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "aread_view": lambda s: s.aread_view(),
     "flush": lambda s: s.flush(),
     "stats": lambda s: s.stats(),
+    "verify": lambda s: s.verify(),
+    "averify": lambda s: asyncio.run(s.averify()),
     "__enter__": lambda s: s.__enter__(),
     "aset": lambda s: asyncio.run(s.aset(SCOUT, "a", 1)),
     "aget": lambda s: asyncio.run(s.aget(SCOUT, "a")),
@@ -71,7 +73,7 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "__aenter__": lambda s: asyncio.run(s.__aenter__()),
 }
 NOT_CALLS_OF_THE_STORE = {"close", "aclose", "path", "recovery", "last_version", "durable_version", "closed", "forked",
-                          "durability"}  # fmt: skip
+                          "durability", "read_only", "damages"}  # fmt: skip
 
 CLOSED_HANDLE: dict[str, Callable[[ScopeHandle], object]] = {
     "set": lambda h: h.set("a", 1),

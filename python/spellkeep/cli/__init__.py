@@ -1,9 +1,10 @@
-"""The command line: ``spellkeep --store PATH get|set|ls|rm|history|stats|ingest|demo``.
+"""The command line: ``spellkeep --store PATH get|set|ls|rm|history|stats|verify|salvage|ingest|demo``.
 
 A leaf: it uses nothing but the public API. One file per group of commands:
 
     entries     get set ls rm
     inspect     history stats
+    verifying   verify salvage
     ingest      conversations from a file (what a line of it may be: conversations)
     demo        kill a worker again and again, and compare
 
@@ -18,10 +19,11 @@ from spellkeep.cli.entries import get, ls, rm, set_
 from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.root import cli
+from spellkeep.cli.verifying import salvage, verify
 
 __all__ = ["cli", "main"]
 
-for _command in (get, set_, ls, rm, history, stats, ingest, demo):
+for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, demo):
     cli.add_command(_command)
 
 

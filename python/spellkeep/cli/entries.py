@@ -164,7 +164,7 @@ def rm(
             raise click.UsageError("--if-version needs a KEY")
         _clear(target, scope, yes, as_json)
         return
-    with target.reading() as state:
+    with target.changing() as state:
         version = state.delete(scope, key, if_version=if_version)
     if version == 0:
         raise Failure("key.missing", f"{scope} has no key {key!r}", ANSWER_IS_NO)
@@ -175,7 +175,7 @@ def rm(
 
 
 def _clear(target: Target, scope: StateScope, yes: bool, as_json: bool) -> None:
-    with target.reading() as state:
+    with target.changing() as state:
         count = len(state.list_keys(scope))
         if count and not yes:
             try:

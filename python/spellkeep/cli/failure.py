@@ -15,6 +15,7 @@ from spellkeep.errors import (
     LimitExceeded,
     NotSerializable,
     Poisoned,
+    ReadOnly,
     StateError,
     StorageFailed,
     StoreLocked,
@@ -45,7 +46,7 @@ Exit codes:
 
 _BY_CLASS: tuple[tuple[tuple[type[StateError], ...], int], ...] = (
     ((KeyMissing, Conflict), ANSWER_IS_NO),
-    ((InvalidKey, LimitExceeded, NotSerializable), USAGE),
+    ((InvalidKey, LimitExceeded, NotSerializable, ReadOnly), USAGE),
     ((Corrupted, Poisoned), DAMAGED),
     ((StoreLocked,), LOCKED),
     ((StorageFailed,), NO_STORAGE),

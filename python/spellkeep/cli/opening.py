@@ -1,4 +1,4 @@
-"""Opening the store that ``--store`` names. What only reads never makes one."""
+"""Opening the store that ``--store`` names. What only reads changes nothing in the directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 import spellkeep
 from spellkeep import StateManager, StateScope
-from spellkeep.cli.failure import NO_STORAGE, Failure
+from spellkeep.cli.failure import NO_STORAGE, Failure, complain
 
 __all__ = ["JSON", "SCOPE", "Target", "is_store"]
 
@@ -38,16 +38,28 @@ class Target:
             raise click.UsageError("say which store: spellkeep --store PATH ..., or set SPELLKEEP_STORE")
         return self.path
 
-    @contextmanager
-    def reading(self) -> Iterator[StateManager]:
-        """The store, open. Raises: Failure (store.missing) where there is none, and makes nothing then."""
+    def existing(self) -> str:
+        """The path, where there is a store. Raises: Failure (store.missing) where there is none."""
         path = self._named()
         if path != "memory:":
             if Path(path).exists() and not Path(path).is_dir():
                 raise Failure("storage.not_a_directory", f"{path} is not a directory", NO_STORAGE)
             if not is_store(path):
                 raise Failure("store.missing", f"there is no store in {path}; `set` and `ingest` make one", NO_STORAGE)
-        with spellkeep.open(path) as state:
+        return path
+
+    @contextmanager
+    def reading(self) -> Iterator[StateManager]:
+        """The store, open for looking only, also while another process writes it; then a line on stderr says so."""
+        with spellkeep.open(self.existing(), read_only=True) as state:
+            if state.recovery.live:
+                complain("note: the store is open elsewhere; this is what it held a moment ago")
+            yield state
+
+    @contextmanager
+    def changing(self) -> Iterator[StateManager]:
+        """The store, open. Raises: Failure (store.missing) where there is none, and makes nothing then."""
+        with spellkeep.open(self.existing()) as state:
             yield state
 
     @contextmanager

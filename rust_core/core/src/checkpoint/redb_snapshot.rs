@@ -173,6 +173,11 @@ impl RedbSnapshot {
         Ok(Self { file, store_id, database, current: RwLock::new(Arc::new(current)) })
     }
 
+    /// What it is when a row that is there is not found by its place.
+    pub fn not_found(&self, lsn: crate::record::Lsn) -> SnapshotError {
+        damaged(&*self.file, format!("the row of version {lsn} is not found by its key"))
+    }
+
     fn current(&self) -> Arc<Current> {
         Arc::clone(&self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }

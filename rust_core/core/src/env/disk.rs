@@ -57,10 +57,14 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &str) -> Result<(), IoError>;
     /// Maps an existing file of exactly `len_bytes`, shared: what is stored is there after a SIGKILL.
     fn map(&self, name: &str, len_bytes: usize) -> Result<Box<dyn Region>, IoError>;
+    /// The bytes of a file that somebody may have mapped, as they are there.
+    fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError>;
     /// Whether [`Disk::map`] can be trusted on this file system (not on network or copy-on-write ones).
     fn maps_are_trusted(&self) -> Result<bool, IoError>;
     /// Takes the directory for this opener until the guard is dropped.
     fn lock(&self, name: &str) -> Result<Box<dyn Send + Sync>, LockFailed>;
+    /// Whether some opener has the directory now. Nothing is made or written.
+    fn is_locked(&self, name: &str) -> Result<bool, IoError>;
     /// Changes whenever unsynced writes may have been lost: a boot, a remount. Equal: the page cache was never dropped.
     fn incarnation(&self) -> Result<u64, IoError>;
     /// 16 bytes that no other store has.

@@ -103,11 +103,17 @@ impl Disk for FaultDisk {
         self.check("map", name)?;
         self.inner.map(name, len_bytes)
     }
+    fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        self.inner.copy_map(name)
+    }
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         self.inner.maps_are_trusted()
     }
     fn lock(&self, name: &str) -> Result<Box<dyn Send + Sync>, LockFailed> {
         self.inner.lock(name)
+    }
+    fn is_locked(&self, name: &str) -> Result<bool, IoError> {
+        self.inner.is_locked(name)
     }
     fn incarnation(&self) -> Result<u64, IoError> {
         self.inner.incarnation()

@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::fork;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// A fixed range of memory that only its owner reads and writes.
 ///
@@ -118,3 +118,15 @@ unsafe impl Region for HeapRegion {
 // SAFETY: access is disciplined by the owner (see `Region`); the cells themselves have no thread affinity.
 #[allow(unsafe_code)]
 unsafe impl Sync for HeapRegion {}
+
+/// What a region holds now. Whoever writes there meanwhile may be seen half way, in whole words.
+pub fn copy_of(region: &dyn Region) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(region.len());
+    for at in (0..region.len() / 8).map(|word| word * 8) {
+        // SAFETY: inside of the region, aligned to 8 bytes as it is.
+        #[allow(unsafe_code)]
+        let word = unsafe { AtomicU64::from_ptr(region.base().add(at).cast()) }.load(Ordering::Acquire);
+        bytes.extend_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::{Disk, DiskFile, IoError, LockFailed, OpenHow};
-use super::map::{HeapRegion, Region};
+use super::map::{HeapRegion, Region, copy_of};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// Files as byte vectors. Clones share the files; the lock is held per disk, not per clone.
@@ -118,6 +118,11 @@ impl Disk for MemDisk {
         let shared = region.get_or_insert_with(|| Arc::new(HeapRegion::from_bytes(&held(&file.bytes), len_bytes)));
         Ok(Box::new(Arc::clone(shared)))
     }
+    fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        let file = self.find("map", name)?;
+        let region = held(&file.region).clone();
+        Ok(region.map_or_else(|| held(&file.bytes).clone(), |region| copy_of(&*region)))
+    }
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         Ok(true)
     }
@@ -126,6 +131,9 @@ impl Disk for MemDisk {
             return Err(LockFailed::Held(Some(std::process::id())));
         }
         Ok(Box::new(Unlock(Arc::clone(&self.0.locked))))
+    }
+    fn is_locked(&self, _name: &str) -> Result<bool, IoError> {
+        Ok(self.0.locked.load(Ordering::Acquire))
     }
     fn incarnation(&self) -> Result<u64, IoError> {
         Ok(self.0.incarnation.load(Ordering::Relaxed))

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fault;
 pub mod fork;
 mod lock;
+pub mod look;
 pub mod map;
 pub mod mem;
 pub mod os;
@@ -44,6 +45,15 @@ impl Env {
             threads: true,
             lasting: true,
         })
+    }
+
+    /// A directory that is there already, to be looked at only: see [`look::LookDisk`].
+    ///
+    /// # Errors
+    /// Whatever the operating system says when `path` cannot be opened as a directory.
+    pub fn existing(path: &std::path::Path) -> Result<Self, IoError> {
+        let disk = Arc::new(os::OsDisk::existing(path)?);
+        Ok(Self { disk, clock: Arc::new(clock::SystemClock), threads: false, lasting: true })
     }
 
     /// No files at all: a disk in memory, gone with the process.

@@ -67,6 +67,16 @@ impl OsDisk {
         Ok(Self { root })
     }
 
+    /// Opens a directory that is there already, and makes nothing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn existing(root: &Path) -> Result<Self, IoError> {
+        fork::watch();
+        fs::read_dir(root).map_err(fault("open directory", root))?;
+        Ok(Self { root: root.canonicalize().map_err(fault("open", root))? })
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         if name.is_empty() { self.root.clone() } else { self.root.join(name) }
     }
@@ -150,6 +160,10 @@ impl Disk for OsDisk {
         Ok(Box::new(MappedRegion::new(&file, len_bytes).map_err(fault("map", &path))?))
     }
 
+    fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        super::disk::read_file(self, name)
+    }
+
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         let stat = rustix::fs::fstatfs(self.dir("")?).map_err(|e| fault("statfs", &self.root)(e.into()))?;
         Ok(!UNTRUSTED_MAPS.contains(&(stat.f_type as u64)))
@@ -157,6 +171,10 @@ impl Disk for OsDisk {
 
     fn lock(&self, name: &str) -> Result<Box<dyn Send + Sync>, LockFailed> {
         super::lock::lock(&self.at(name))
+    }
+
+    fn is_locked(&self, name: &str) -> Result<bool, IoError> {
+        super::lock::is_locked(&self.at(name))
     }
 
     fn incarnation(&self) -> Result<u64, IoError> {

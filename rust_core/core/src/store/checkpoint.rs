@@ -109,7 +109,8 @@ impl Snapshots {
         *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = snapshot;
     }
 
-    fn held(&self) -> MutexGuard<'_, [Option<Arc<RedbSnapshot>>; 2]> {
+    /// Until the guard is dropped no checkpoint is made, and nothing of the log is removed.
+    pub(super) fn held(&self) -> MutexGuard<'_, [Option<Arc<RedbSnapshot>>; 2]> {
         self.slots.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 

@@ -6,11 +6,16 @@ mod cold;
 mod commit;
 mod expire;
 mod history;
+mod import;
 mod keeper;
 mod load;
+mod look;
 mod options;
 mod read_view;
 mod reaper;
+mod replica;
+mod salvage;
+mod verify;
 
 use crate::checkpoint::SnapshotError;
 use crate::env::{Env, ExpiryClock, IoError};
@@ -29,6 +34,8 @@ pub use history::{Change, Changes};
 pub use options::StoreOptions;
 pub use read_view::ReadView;
 use reaper::Reaper;
+pub use salvage::Salvaged;
+pub use verify::Verified;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +118,10 @@ pub struct Store {
     recovery: Recovery,
     keeper: Arc<keeper::Keeper>,
     memory_budget_bytes: Option<u64>,
+    /// What it looks at, when it is read-only.
+    looks_at: Option<Env>,
+    /// What was found wrong with it, when it was opened all the same.
+    damages: Vec<Damage>,
 }
 
 /// What an opening found.
@@ -122,6 +133,8 @@ pub struct Recovery {
     pub snapshot_lsn: Lsn,
     /// Rows read from it.
     pub snapshot_row_count: u64,
+    /// Whether another opener had the directory while a read-only one read it.
+    pub live: bool,
     /// Snapshots that did not hold; the next checkpoint makes them anew.
     pub snapshot_damage: Vec<String>,
 }
@@ -133,23 +146,41 @@ impl Store {
     /// See [`Wal::open`].
     pub fn open(env: Env, options: impl Into<StoreOptions>) -> Result<Self, StoreError> {
         let options = options.into();
+        Self::opened(&env, &options, |loader| Wal::open(env.clone(), options.wal, loader))
+    }
+
+    fn opened(
+        env: &Env,
+        options: &StoreOptions,
+        open: impl FnOnce(&mut load::Loader) -> Result<(Arc<Wal>, RecoveryReport), WalError>,
+    ) -> Result<Self, StoreError> {
         let random = env.disk.unique_id().map_err(WalError::from)?;
         let clock = Arc::new(ExpiryClock::new(Arc::clone(&env.clock)));
-        let mut loader = load::Loader::new(&env, &options, crate::checksum::xxh3_64(&random), Arc::clone(&clock));
-        let (wal, log) = Wal::open(env.clone(), options.wal, &mut loader)?;
+        let mut loader = load::Loader::new(env, options, crate::checksum::xxh3_64(&random), Arc::clone(&clock));
+        let (wal, log) = open(&mut loader)?;
         // The wall clock may have been set back since: what had expired by then stays so.
         clock.raise(loader.last_us());
         let (index, snapshots, recovery) = loader.done(log);
         let index = Arc::new(index);
         // What does not outlive the process cannot be read back.
         let memory_budget_bytes = options.memory_budget_bytes.filter(|_| env.lasting);
-        let checkpointer = checkpoint::Checkpointer::new(&wal, &options, snapshots);
+        let checkpointer = checkpoint::Checkpointer::new(&wal, options, snapshots);
         let refused = |source| IoError { op: "start a thread for", path: wal.env().disk.path_of(""), source };
         let keeper = keeper::Keeper::start(&wal, &index, memory_budget_bytes, checkpointer)
             .map_err(|e| WalError::from(refused(e)))?;
         let reaper = Reaper::new(&wal, &index);
         reaper.note();
-        Ok(Self { wal, index, reaper, closed: AtomicBool::new(false), recovery, keeper, memory_budget_bytes })
+        Ok(Self {
+            wal,
+            index,
+            reaper,
+            closed: AtomicBool::new(false),
+            recovery,
+            keeper,
+            memory_budget_bytes,
+            looks_at: None,
+            damages: Vec::new(),
+        })
     }
 
     /// What the opening found.

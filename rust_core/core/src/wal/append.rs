@@ -13,6 +13,8 @@ pub(super) enum Status {
     Open,
     /// Not now: a record larger than the ring is on its way to its segment.
     Gated,
+    /// Never: opened for looking only.
+    ReadOnly,
     /// Never again: closed.
     Closed,
     /// Never again: a write to disk failed.
@@ -90,6 +92,7 @@ impl Wal {
         match state.status {
             Status::Open => {}
             Status::Gated => return Err(Refused::Busy),
+            Status::ReadOnly => return Err(WalError::ReadOnly.into()),
             Status::Closed => return Err(WalError::Closed.into()),
             Status::Poisoned => {
                 drop(state);

@@ -37,6 +37,7 @@ impl Wal {
         match state.status {
             Status::Open => state.status = Status::Gated,
             Status::Gated => return Ok(None),
+            Status::ReadOnly => return Err(WalError::ReadOnly),
             Status::Closed => return Err(WalError::Closed),
             Status::Poisoned => {
                 drop(state);

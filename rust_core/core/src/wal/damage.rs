@@ -8,8 +8,9 @@ use crate::sync::Arc;
 /// Stored bytes that are not what was written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{file}: {what} at byte {offset}; whole up to version {last_good_lsn}. \
-     Keep a copy of the directory, and restore from a backup"
+    "{file}: {what} at byte {offset}; whole up to version {last_good_lsn}{}. Keep a copy of the directory. \
+     `spellkeep verify` lists all that is wrong, and without a backup `spellkeep salvage` writes what is whole into a new \
+     store; open(path, read_only=True, allow_damage=True) shows it", again(.next_good_lsn)
 )]
 pub struct Damage {
     /// The file.
@@ -18,14 +19,22 @@ pub struct Damage {
     pub offset: u64,
     /// The last version before it.
     pub last_good_lsn: Lsn,
+    /// The first version behind it that is whole; 0 when that is not known.
+    pub next_good_lsn: Lsn,
+    /// Bytes that do not hold; 0 when that is not known.
+    pub len_bytes: u64,
     /// What is wrong, in a few words.
     pub what: String,
+}
+
+fn again(next_good_lsn: &Lsn) -> String {
+    if *next_good_lsn == 0 { String::new() } else { format!(" and again from {next_good_lsn} on") }
 }
 
 impl Damage {
     /// Describes damage.
     pub fn new(file: &str, offset: u64, last_good_lsn: Lsn, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), offset, last_good_lsn, what: what.into() }
+        Self { file: file.to_owned(), offset, last_good_lsn, next_good_lsn: 0, len_bytes: 0, what: what.into() }
     }
 }
 
@@ -41,6 +50,17 @@ pub enum WalError {
     /// An earlier failure means that nothing more may be acknowledged.
     #[error("an earlier write failed, so nothing more is acknowledged: {0}. Close and reopen the store")]
     Poisoned(Arc<str>),
+    /// The store was opened for looking only.
+    #[error(
+        "the store is open read-only: nothing is written to it. Open it without read_only=True where it may be written"
+    )]
+    ReadOnly,
+    /// There is no store where one was to be looked at.
+    #[error("there is no store in {path}, and one that is read-only is not made; open it without read_only=True first")]
+    Missing {
+        /// The directory.
+        path: String,
+    },
     /// The store was closed.
     #[error("the store is closed; open it again")]
     Closed,
@@ -113,6 +133,8 @@ impl Coded for WalError {
             },
             Self::Damaged(_) => "log.damaged",
             Self::Poisoned(_) => "store.poisoned",
+            Self::ReadOnly => "store.read_only",
+            Self::Missing { .. } => "store.missing",
             Self::Closed => "store.closed",
             Self::Forked => "store.forked",
             Self::Locked { .. } => "store.locked",

@@ -220,6 +220,7 @@ impl Wal {
             (state.writer.head() + bytes as u64, state.writer.room(), state.status)
         };
         match status {
+            Status::ReadOnly => return Err(WalError::ReadOnly),
             Status::Closed => return Err(WalError::Closed),
             Status::Gated => return Ok(()),
             Status::Open | Status::Poisoned => {}
@@ -295,10 +296,11 @@ impl Wal {
         }
         let lsn = {
             let state = held(&self.append);
-            if state.status == Status::Closed {
-                return Err(WalError::Closed);
+            match state.status {
+                Status::ReadOnly => return Err(WalError::ReadOnly),
+                Status::Closed => return Err(WalError::Closed),
+                Status::Open | Status::Gated | Status::Poisoned => state.last_lsn(),
             }
-            state.last_lsn()
         };
         self.ensure_synced(lsn)?;
         Ok(self.synced_lsn())

@@ -9,13 +9,17 @@ mod background;
 mod big;
 mod damage;
 mod drain;
+mod findings;
+mod look;
 mod manifest;
 mod open;
 mod read;
 mod recover;
+mod report;
 mod retention;
 mod ring;
 mod segment;
+mod survey;
 
 use std::fmt;
 
@@ -23,13 +27,16 @@ use crate::env::thread::Alarm;
 use crate::env::wake::Waker;
 use crate::env::{Env, fork};
 use crate::record::{Lsn, Pos};
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
 
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
+pub use look::{Opener, is_written, manifest_bytes};
 pub use read::Scan;
-pub use recover::{RecoveryReport, Replay};
+pub use recover::Replay;
+pub use report::RecoveryReport;
 pub use retention::Retention;
+pub use survey::{Reach, Survey, store_id, survey};
 
 /// When a write is acknowledged, and what it then survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +107,8 @@ pub struct Wal {
     growth_alarm: OnceLock<Alarm>,
     ring_at: AtomicU64,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    /// Whether versions may be missing between records.
+    has_gaps: AtomicBool,
 }
 
 /// Figures of a log.

@@ -2,8 +2,10 @@
 
 use super::append::{AppendState, Status};
 use super::drain::Drain;
+use super::look::Opener;
 use super::manifest::{MANIFEST, Manifest};
-use super::recover::{RecoveryReport, Replay, recover};
+use super::recover::{Replay, recover};
+use super::report::RecoveryReport;
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
 use super::segment::{SEGMENT_DIR, Segment};
 use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
@@ -12,10 +14,10 @@ use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::LOG_START;
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
 
-const RING: &str = "ring";
-const LOCK: &str = "LOCK";
+pub(super) const RING: &str = "ring";
+pub(super) const LOCK: &str = "LOCK";
 /// Least size of the ring and of a segment that people may ask for.
 const LEAST_BYTES: u64 = 64 << 10;
 /// Least size of both that the engine can do with; simulations go around and over sooner with it.
@@ -149,6 +151,15 @@ impl Wal {
         options: WalOptions,
         replay: &mut dyn Replay,
     ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
+        Self::open_as(env, options, replay, Opener::Writer)
+    }
+
+    pub(super) fn open_as(
+        env: Env,
+        options: WalOptions,
+        replay: &mut dyn Replay,
+        opener: Opener,
+    ) -> Result<(Arc<Self>, RecoveryReport), WalError> {
         options.check_from(POSSIBLE_BYTES)?;
         fork::watch();
         let started_ms = monotonic_ms();
@@ -159,7 +170,7 @@ impl Wal {
         let epoch = known.epoch.checked_add(1).ok_or_else(no_more)?;
         disk.create_dir(SEGMENT_DIR)?;
         let mut former = former_ring(&*disk, &known)?;
-        let recovered = recover(&*disk, &known, former.as_mut(), replay)?;
+        let recovered = recover(&*disk, &known, former.as_mut(), replay, opener)?;
         let end = recovered.end;
         let manifest = Manifest {
             epoch,
@@ -180,7 +191,7 @@ impl Wal {
             writer,
             next_lsn: end.lsn + 1,
             prev_sum: end.sum,
-            status: Status::Open,
+            status: if opener == Opener::Writer { Status::Open } else { Status::ReadOnly },
             thread_idle: false,
             thread_told: false,
             token: WriteToken::new(),
@@ -219,6 +230,7 @@ impl Wal {
             growth_alarm: OnceLock::new(),
             ring_at: AtomicU64::new(u64::MAX),
             lock: Mutex::new(Some(lock)),
+            has_gaps: AtomicBool::new(false),
             env,
         });
         // A first drain of nothing seals a full last segment and reserves space.

@@ -77,7 +77,7 @@ impl Wal {
             let rest = &bytes[len..];
             frame_len(rest, self.seed).ok().map(|_| (u64_at(rest, 8), u32_at(rest, 36)))
         });
-        if follows.is_some_and(|follows| follows != (frame.lsn.wrapping_add(1), frame.sum())) {
+        if follows.is_some_and(|follows| !self.may_follow(frame.lsn, frame.sum(), follows)) {
             return Err(self.damage(&segment, pos, OUT_OF_PLACE.to_owned()));
         }
         bytes.truncate(len);
@@ -139,7 +139,7 @@ impl Scan {
                 Ok(frame) => frame,
                 Err(fault) => return Err(self.damage_at(pos, fault_text(fault))),
             };
-            if (frame.lsn, frame.prev_sum) != (self.lsn + 1, self.sum) {
+            if !self.wal.may_follow(self.lsn, self.sum, (frame.lsn, frame.prev_sum)) {
                 return Err(self.damage_at(pos, OUT_OF_PLACE.to_owned()));
             }
             (self.lsn, self.sum) = (frame.lsn, frame.sum());

@@ -5,37 +5,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::look::Opener;
 use super::manifest::Manifest;
 use super::read::fault_text;
+use super::report::RecoveryReport;
 use super::ring::Ring;
 use super::segment::{SEGMENT_DIR, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
 use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Mark, Pos};
 use crate::sync::Arc;
-
-/// What an opening found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// Whether the last opening had closed the store.
-    pub clean: bool,
-    /// Records read back.
-    pub record_count: u64,
-    /// Of these, the ones that were only in the ring.
-    pub ring_record_count: u64,
-    /// Segment files read.
-    pub segment_count: usize,
-    /// Last version.
-    pub last_lsn: Lsn,
-    /// Bytes behind the last whole commit that were cut.
-    pub cut_bytes: u64,
-    /// Why, when bytes were cut or versions lost.
-    pub cut_reason: Option<&'static str>,
-    /// Versions known to have existed, never durable, and lost with the power.
-    pub lost_count: u64,
-    /// Milliseconds that the recovery took.
-    pub duration_ms: u64,
-}
 
 pub(super) struct Recovered {
     pub(super) end: Mark,
@@ -143,6 +122,7 @@ pub(super) fn recover(
     known: &Manifest,
     ring: Option<&mut Ring>,
     replay: &mut dyn Replay,
+    opener: Opener,
 ) -> Result<Recovered, WalError> {
     let mut catalog = catalog(disk, known)?;
     // With the first opening the store gets its first segment, before its manifest says so.
@@ -180,7 +160,7 @@ pub(super) fn recover(
     }
     begin(last, &cursor)?;
     let stretch = load(last, cursor.pos, None)?;
-    let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None };
+    let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None, opener };
     tail.walk(&mut cursor, ring, &mut report, replay);
     report.last_lsn = cursor.lsn;
     let durable_lsn = tail.judge(&from, &cursor, &mut report)?;
@@ -241,6 +221,7 @@ struct Tail<'a> {
     patches: Vec<(Pos, Vec<u8>)>,
     /// Where a commit begins believably and does not end.
     torn: Option<(Fault, Pos)>,
+    opener: Opener,
 }
 
 impl Tail<'_> {
@@ -304,10 +285,15 @@ impl Tail<'_> {
         if known.clean && (cursor.pos, cursor.lsn) != (known.end, known.end_lsn) {
             return damaged(format!("the log goes on behind version {}, where it was closed", known.end_lsn));
         }
-        let same_cache = known.incarnation == self.disk.incarnation()?;
+        let is_written = self.opener == Opener::Onlooker;
+        let same_cache = is_written || known.incarnation == self.disk.incarnation()?;
         let mut last_seen = marks.map_or(cursor.lsn, |m| m.last_lsn);
         if same_cache && last_seen > cursor.lsn {
             return damaged(format!("{}; versions up to {last_seen} were acknowledged", fault_text(fault)));
+        }
+        if is_written {
+            // What stands behind the end came, or was coming, while this was read: everything before it had been here.
+            return Ok(durable_lsn);
         }
         // A ring with marks of an earlier opening is that of one that was killed before it could append: all that it had
         // is in the manifest, and what the ring shows beyond is older. Only without a ring is the segment all there is.

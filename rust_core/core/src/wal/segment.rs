@@ -51,7 +51,7 @@ impl SegmentHeader {
         bytes
     }
 
-    fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Option<Self> {
         if bytes[..8] != MAGIC[..]
             || u64_at(bytes, 56) != xxh3_64(&bytes[..56])
             || !(1..=SEGMENT_VERSION).contains(&u32_at(bytes, 8))

@@ -11,6 +11,7 @@ use spellkeep_core::env::{Disk, DiskFile, IoError, LockFailed, OpenHow, Region};
 
 use super::Rng;
 pub use super::tree::Tree;
+use super::tree::region_bytes;
 
 const ENOSPC: i32 = 28;
 
@@ -264,6 +265,12 @@ impl Disk for SimDisk {
         let region = file.region.get_or_insert_with(|| Arc::new(HeapRegion::from_bytes(&now.bytes(), len_bytes)));
         Ok(Box::new(Shared(Arc::clone(region))))
     }
+    fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        let id = self.find("map", name)?;
+        let state = self.held();
+        let Some(file) = state.tree.files.get(&id) else { return Err(self.find("map", "").unwrap_err()) };
+        Ok(file.region.as_ref().map_or_else(|| file.contents.now.bytes(), |region| region_bytes(region)))
+    }
     fn maps_are_trusted(&self) -> Result<bool, IoError> {
         Ok(true)
     }
@@ -273,6 +280,9 @@ impl Disk for SimDisk {
             return Err(LockFailed::Held(None));
         }
         Ok(Box::new(Unlock(self.clone())))
+    }
+    fn is_locked(&self, _name: &str) -> Result<bool, IoError> {
+        Ok(self.held().locked)
     }
     fn incarnation(&self) -> Result<u64, IoError> {
         Ok(self.held().tree.incarnation)

@@ -16,11 +16,21 @@ fn io_fields<'py>(py: Python<'py>, error: &IoError) -> PyResult<Bound<'py, PyDic
     Ok(fields)
 }
 
+fn no_such<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyDict>> {
+    let fields = PyDict::new(py);
+    fields.set_item("errno", py.import("errno")?.getattr("ENOENT")?)?;
+    fields.set_item("filename", path)?;
+    Ok(fields)
+}
+
 fn damage_fields<'py>(py: Python<'py>, damage: &Damage) -> PyResult<Bound<'py, PyDict>> {
     let fields = PyDict::new(py);
     fields.set_item("file", &damage.file)?;
     fields.set_item("offset", damage.offset)?;
+    fields.set_item("length_bytes", damage.len_bytes)?;
     fields.set_item("last_good_version", damage.last_good_lsn)?;
+    let next = Some(damage.next_good_lsn).filter(|lsn| *lsn != 0);
+    fields.set_item("next_good_version", next)?;
     Ok(fields)
 }
 
@@ -58,6 +68,8 @@ pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
         }
         WalError::NotAStore(_) => ("Corrupted", Ok(PyDict::new(py))),
         WalError::BadOption(_) | WalError::Trimmed { .. } => ("LimitExceeded", Ok(PyDict::new(py))),
+        WalError::Missing { path } => ("StorageFailed", no_such(py, path)),
+        WalError::ReadOnly => ("ReadOnly", Ok(PyDict::new(py))),
         WalError::Poisoned(_) => ("Poisoned", Ok(PyDict::new(py))),
         WalError::Closed => ("Closed", Ok(PyDict::new(py))),
         WalError::Forked => ("Forked", Ok(PyDict::new(py))),

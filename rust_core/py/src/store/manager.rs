@@ -15,7 +15,9 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
 use super::changes::{Changes, Row, row};
+use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
 use super::failure::to_py;
+use super::figures;
 use super::read::{self, Items, Parts};
 use super::write::{self, How};
 use super::{Shared, Ttl, Version, state_class};
@@ -45,7 +47,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        memory_budget_bytes, view_budget_bytes
+        memory_budget_bytes, view_budget_bytes, read_only, allow_damage
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -61,6 +63,8 @@ impl Store {
         keep_log_days: f64,
         memory_budget_bytes: Option<i128>,
         view_budget_bytes: i128,
+        read_only: bool,
+        allow_damage: bool,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -75,6 +79,10 @@ impl Store {
             segment_bytes: number(segment_bytes),
             mapped_ring,
         };
+        if allow_damage && !read_only {
+            let what = "allow_damage=True needs read_only=True: nothing is written to a store that is damaged";
+            return Err(to_py(py, WalError::BadOption(what.to_owned()).into()));
+        }
         // Before the directory is made.
         let keep = Retention::new(keep_log_bytes.map(number), keep_log_days).map_err(|e| to_py(py, e.into()))?;
         let view_budget_bytes = number(view_budget_bytes) as usize;
@@ -88,10 +96,15 @@ impl Store {
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
         let opened = py.detach(|| {
             let env = match &path {
+                Some(path) if read_only => looked_at(path)?,
                 Some(path) => Env::real(path).map_err(WalError::from)?,
                 None => Env::memory(),
             };
-            store::Store::open(env, options)
+            match (read_only, allow_damage) {
+                (false, _) => store::Store::open(env, options),
+                (true, false) => store::Store::look(&env),
+                (true, true) => store::Store::look_at_damaged(&env),
+            }
         });
         let store = opened.map_err(|e| to_py(py, e))?;
         Ok(Self { shared: Arc::new(Shared::new(store, limits)) })
@@ -257,6 +270,13 @@ impl Store {
         py.detach(|| self.shared.checkpoint()).map(|done| done.lsn).map_err(|e| to_py(py, e))
     }
 
+    /// Verify everything written so far, as a dict.
+    #[pyo3(name = "_verified_dict")]
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let done = py.detach(|| self.shared.verify());
+        verified_dict(py, &done.map_err(|e| to_py(py, e))?)
+    }
+
     /// Ask the background thread for a sync now, without waiting.
     #[pyo3(name = "_request_sync")]
     fn request_sync(&self, py: Python<'_>) -> PyResult<()> {
@@ -284,6 +304,25 @@ impl Store {
     #[pyo3(name = "_check_poison")]
     fn check_poison(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.wal().poisoned().map_or(Ok(()), |error| Err(to_py(py, error.into())))
+    }
+
+    /// Raise ReadOnly when nothing is written here.
+    #[pyo3(name = "_check_writable")]
+    fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_open(py)?;
+        if self.shared.is_read_only() { Err(to_py(py, WalError::ReadOnly.into())) } else { Ok(()) }
+    }
+
+    /// Whether it was opened with ``read_only``.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.shared.is_read_only()
+    }
+
+    /// What was found wrong when it was opened with ``allow_damage``, as rows.
+    #[pyo3(name = "_damage_rows")]
+    fn damage_rows(&self) -> Vec<DamageRow> {
+        self.shared.damages().iter().map(damage_row).collect()
     }
 
     /// Last version given out.
@@ -323,50 +362,13 @@ impl Store {
     /// What the opening found, as a dict.
     #[pyo3(name = "_recovery_dict")]
     fn recovery_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let recovery = self.shared.recovery();
-        let found = &recovery.log;
-        let dict = PyDict::new(py);
-        dict.set_item("clean", found.clean)?;
-        dict.set_item("record_count", found.record_count)?;
-        dict.set_item("ring_record_count", found.ring_record_count)?;
-        dict.set_item("segment_count", found.segment_count)?;
-        dict.set_item("last_version", found.last_lsn)?;
-        dict.set_item("cut_bytes", found.cut_bytes)?;
-        dict.set_item("cut_reason", found.cut_reason)?;
-        dict.set_item("lost_count", found.lost_count)?;
-        dict.set_item("duration_ms", found.duration_ms)?;
-        dict.set_item("snapshot_version", recovery.snapshot_lsn)?;
-        dict.set_item("snapshot_row_count", recovery.snapshot_row_count)?;
-        dict.set_item("snapshot_damage", &recovery.snapshot_damage)?;
-        Ok(dict)
+        figures::recovery(py, &self.shared)
     }
 
     /// Figures, as a dict.
     #[pyo3(name = "_stats_dict")]
     fn stats_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.shared.check().map_err(|e| to_py(py, e))?;
-        let (wal, key_count, scope_count) = self.shared.stats();
-        let dict = PyDict::new(py);
-        dict.set_item("key_count", key_count)?;
-        dict.set_item("scope_count", scope_count)?;
-        dict.set_item("last_version", wal.last_lsn)?;
-        dict.set_item("durable_version", wal.synced_lsn)?;
-        dict.set_item("log_bytes", wal.stream_bytes)?;
-        dict.set_item("kept_log_bytes", wal.kept_bytes)?;
-        dict.set_item("segment_count", wal.segment_count)?;
-        dict.set_item("ring_bytes", wal.ring_bytes)?;
-        dict.set_item("ring_used_bytes", wal.ring_used_bytes)?;
-        dict.set_item("sync_count", wal.sync_count)?;
-        dict.set_item("repair_count", wal.repair_count)?;
-        let (count, version, failure) = self.shared.checkpoints();
-        dict.set_item("checkpoint_count", count)?;
-        dict.set_item("checkpoint_version", version)?;
-        dict.set_item("checkpoint_failure", failure)?;
-        let (view_count, view_bytes) = self.shared.view_figures();
-        dict.set_item("resident_bytes", self.shared.resident_bytes())?;
-        dict.set_item("view_count", view_count)?;
-        dict.set_item("view_bytes", view_bytes)?;
-        Ok(dict)
+        figures::stats(py, &self.shared)
     }
 
     /// Make everything durable and give the directory up.

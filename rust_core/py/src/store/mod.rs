@@ -2,7 +2,9 @@
 
 mod batch;
 mod changes;
+mod damage;
 mod failure;
+mod figures;
 mod handle;
 mod manager;
 mod read;
@@ -22,6 +24,7 @@ use spellkeep_core::store;
 
 pub use batch::Batch;
 pub use changes::Changes;
+pub use damage::{store_salvage, store_verify};
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
