@@ -253,14 +253,18 @@ impl Checkpointer {
             );
         };
         let (mut rows, mut bytes, log_start) = (Rows::new(), 0, self.wal.log_start());
-        let mut filled = Ok(());
+        let mut filled: Result<(), StoreError> = Ok(());
         from.for_each(self.wal.seed(), &mut |row| {
+            if filled.is_err() {
+                return;
+            }
             let place = Row::place_of(&row.frame);
             bytes += place.len() + row.frame.bytes().len();
             rows.insert(place, Row::encode(row.pos, row.frame.bytes()));
-            if bytes >= ROWS_BYTES && filled.is_ok() {
+            if bytes >= ROWS_BYTES {
                 // It goes on counting as empty until all of it is there.
-                filled = to.apply(&std::mem::take(&mut rows), to.mark(), log_start);
+                let applied = to.apply(&std::mem::take(&mut rows), to.mark(), log_start);
+                filled = applied.map_err(StoreError::from).and_then(|()| self.check());
                 bytes = 0;
             }
         })?;
