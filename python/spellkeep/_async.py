@@ -1,7 +1,7 @@
 """What the async twins wait with.
 
-asyncio is a quarter of the time that importing the package would take, and many programs do without: it is imported with
-the first wait.
+asyncio is a quarter of the time that importing the package would take, and many programs do without: it is imported
+with the first wait.
 """
 
 from __future__ import annotations
