@@ -133,6 +133,15 @@ impl Snapshots {
         self.anew(slot)
     }
 
+    /// Whether the file holds what was written up to `mark`, every page and row of it.
+    fn verify(&self, slot: usize, mark: Mark, seed: u64) -> Result<(), SnapshotError> {
+        let there = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], self.store_id, true)?;
+        if there.mark() != mark {
+            return Err(SnapshotError::Damaged { file: there.path(), what: "its last commit does not hold".into() });
+        }
+        there.for_each(seed, &mut |_| {})
+    }
+
     /// Makes an empty one in place of whatever is there.
     fn anew(&self, slot: usize) -> Result<Arc<RedbSnapshot>, SnapshotError> {
         let (disk, name) = (&*self.disk, SNAPSHOT_NAMES[slot]);
@@ -219,10 +228,28 @@ impl Checkpointer {
             }
         }
         let start = self.wal.start_for(needed, &self.keep)?;
+        if self.snapshots.lasting && start > self.wal.log_start() {
+            self.verify(&mut slots)?;
+        }
         let segment_count = self.pins.trim(start, |start| self.wal.trim(start))?;
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);
         Ok(Checkpoint { lsn, segment_count })
+    }
+
+    /// Reads both snapshots back as an opening would: what is let go of the log is then nowhere else. One that does not
+    /// hold is made anew the next time, from the other one.
+    fn verify(&self, slots: &mut [Option<Arc<RedbSnapshot>>; 2]) -> Result<(), StoreError> {
+        let mut damage = None;
+        for (slot, held) in slots.iter_mut().enumerate() {
+            let Some(mark) = held.as_ref().map(|snapshot| snapshot.mark()) else { continue };
+            match self.snapshots.verify(slot, mark, self.wal.seed()) {
+                Ok(()) => self.snapshots.set_current(held.clone()),
+                Err(e @ SnapshotError::Damaged { .. }) => (*held, damage) = (None, Some(e)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
     /// Brings one snapshot up to version `target`. After a failure it is opened anew the next time.

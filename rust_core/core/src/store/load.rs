@@ -94,9 +94,13 @@ impl Loader {
         self.index = Index::new(self.hash_seed, Arc::clone(&self.clock), self.view_budget_bytes);
     }
 
-    fn fill(&mut self, slot: usize, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
+    fn fill(&mut self, slot: usize, store_id: [u8; 16], mark: Mark) -> Result<(), SnapshotError> {
         self.start_over();
         let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
+        if snapshot.mark() != mark {
+            // Verified, it is an earlier one: gone on from this mark, what lies in between would be missing.
+            return Err(SnapshotError::Damaged { file: snapshot.path(), what: "its last commit does not hold".into() });
+        }
         let (index, token, budget_bytes) = (&self.index, &mut self.token, self.memory_budget_bytes);
         let (mut count, mut last_us) = (0, 0);
         snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
@@ -105,10 +109,9 @@ impl Loader {
             last_us = row.frame.time_us.max(last_us);
         })?;
         self.last_us = last_us;
-        let mark = snapshot.mark();
         (self.recovery.snapshot_lsn, self.recovery.snapshot_row_count) = (mark.lsn, count);
         self.chosen = Some((slot, Arc::new(snapshot)));
-        Ok(mark)
+        Ok(())
     }
 }
 
@@ -116,7 +119,7 @@ impl Replay for Loader {
     fn begin(&mut self, store_id: &[u8; 16], log_start: Pos) -> Result<Mark, WalError> {
         self.store_id = *store_id;
         for (mark, slot) in self.candidates(*store_id)? {
-            let filled = self.fill(slot, *store_id);
+            let filled = self.fill(slot, *store_id, mark);
             if self.noted(filled)?.is_some() {
                 return Ok(mark);
             }

@@ -243,7 +243,8 @@ impl Store {
     /// The system's, or damage. What a snapshot had before it still has, and the log is kept back to it.
     ///
     /// # Cost
-    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice.
+    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice. When some of
+    /// the log can go, reads both snapshots back first.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.check()?;
         self.keeper.checkpoint()

@@ -132,7 +132,7 @@ impl Tree {
         self.forget_mappings();
         self.incarnation += 1;
         let changes = std::mem::take(&mut self.changes);
-        for dir in ["", "segments"] {
+        for dir in ["", "segments", "snapshots"] {
             let own: Vec<_> = changes.iter().filter(|c| c.dir() == dir).cloned().collect();
             let (way, first) = (rng.below(4), rng.below(own.len() + 1));
             for (i, change) in own.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use spellkeep_core::env::{Disk, OpenHow};
 
-use super::image::{Files, Image};
+use super::image::Files;
 use crate::common::Rng;
 use crate::common::sim::SimDisk;
 
@@ -15,10 +15,12 @@ struct FileKind {
 }
 
 /// Every kind of file that a store has. A new one goes here.
-const KINDS: [FileKind; 3] = [
+const KINDS: [FileKind; 4] = [
     FileKind { begins: "MANIFEST", dense: 0..96 },
     FileKind { begins: "ring", dense: 0..96 },
     FileKind { begins: "segments/", dense: 0..64 + 56 },
+    // The header of redb: which of its two commits holds, and both of them.
+    FileKind { begins: "snapshots/", dense: 0..320 },
 ];
 
 fn kind(name: &str) -> &'static FileKind {
@@ -60,7 +62,7 @@ pub enum Harm {
 }
 
 impl Harm {
-    fn files(&self) -> &[String] {
+    pub fn files(&self) -> &[String] {
         match self {
             Self::Swap { files, .. } => files,
             Self::Flip { file, .. } | Self::Cut { file, .. } | Self::Missing { file } => std::slice::from_ref(file),
@@ -71,6 +73,14 @@ impl Harm {
     /// Whether it is about files of one kind only.
     pub fn only_in(&self, begins: &str) -> bool {
         self.files().iter().all(|file| file.starts_with(begins))
+    }
+
+    /// Whether there is what it is about.
+    pub fn fits(&self, files: &Files) -> bool {
+        match self {
+            Self::Flip { file, bit } => files[file].len() * 8 > *bit,
+            _ => true,
+        }
     }
 
     /// Puts the bytes of its files back.
@@ -119,13 +129,13 @@ fn used(bytes: &[u8]) -> usize {
     (last + 72).min(bytes.len())
 }
 
-/// Every bit; or, of what is not dense, about one of 32.
-pub fn flips(files: &Files, every: bool, rng: &mut Rng) -> Vec<Harm> {
+/// Every bit; or, of what is not dense, about one in a byte of `one_in`.
+pub fn flips(files: &Files, every: bool, one_in: usize, rng: &mut Rng) -> Vec<Harm> {
     let mut harms = Vec::new();
     for (file, bytes) in files {
         let dense = &kind(file).dense;
         for byte in 0..used(bytes) {
-            let sampled = if rng.below(4) == 0 { 1 << rng.below(8) } else { 0 };
+            let sampled = if rng.below(one_in) == 0 { 1 << rng.below(8) } else { 0 };
             let mask: u8 = if every || dense.contains(&byte) { 0xFF } else { sampled };
             let bits = (0..8).filter(|bit| mask & 1 << bit != 0);
             harms.extend(bits.map(|bit| Harm::Flip { file: file.clone(), bit: byte * 8 + bit }));
@@ -156,21 +166,21 @@ fn sectors(files: &Files, size: usize) -> Vec<(&String, usize, &[u8])> {
 }
 
 /// Sectors that were zeroed, or are as they were at an earlier moment; whole files of an earlier moment.
-pub fn lost_writes(image: &Image) -> Vec<Harm> {
+pub fn lost_writes(files: &Files, earlier: &[Files]) -> Vec<Harm> {
     let mut harms = Vec::new();
     for size in [512, 4096] {
-        for (file, at, bytes) in sectors(&image.files, size) {
+        for (file, at, bytes) in sectors(files, size) {
             let put = |how, bytes| Harm::Put { how, file: file.clone(), at, bytes };
             harms.push(put("zeroed", vec![0; bytes.len()]));
-            for earlier in image.earlier.iter().filter_map(|files| files.get(file)) {
+            for earlier in earlier.iter().filter_map(|files| files.get(file)) {
                 let mut then = earlier.get(at..).unwrap_or_default().to_vec();
                 then.resize(bytes.len(), 0);
                 harms.push(put("as they were earlier", then));
             }
         }
     }
-    for (file, bytes) in &image.files {
-        let earlier = image.earlier.iter().filter_map(|files| files.get(file)).filter(|earlier| *earlier != bytes);
+    for (file, bytes) in files {
+        let earlier = earlier.iter().filter_map(|files| files.get(file)).filter(|earlier| *earlier != bytes);
         harms.extend(earlier.map(|bytes| Harm::Earlier { file: file.clone(), bytes: bytes.clone() }));
     }
     harms

@@ -20,6 +20,8 @@ pub enum Outcome {
     Harmless,
     /// Everything reads as it was, and the recovery report speaks of a loss: the harmed bytes did.
     FalseAlarm,
+    /// Everything reads as it was, and the recovery report names the snapshot that was passed over.
+    PassedOver,
     /// Records that were not known durable are gone, from some version on, and the recovery report says so.
     CutAndTold,
     /// The same without a word in the report: the log reads as if they had never been written.
@@ -31,6 +33,7 @@ pub struct Counts {
     detected: u64,
     harmless: u64,
     false_alarms: u64,
+    passed_over: u64,
     told: u64,
     never_written: u64,
     pub silent: u64,
@@ -38,13 +41,13 @@ pub struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { detected, harmless, false_alarms, told, never_written, silent } = self;
-        let all = detected + harmless + false_alarms + told + never_written + silent;
+        let Self { detected, harmless, false_alarms, passed_over, told, never_written, silent } = self;
+        let all = detected + harmless + false_alarms + passed_over + told + never_written + silent;
         write!(
             f,
             "{all} harms: {detected} detected, {harmless} harmless, {false_alarms} harmless with a false alarm, "
         )?;
-        write!(f, "{told} cut and told, {never_written} as never written, {silent} silent")
+        write!(f, "{passed_over} passed over, {told} cut and told, {never_written} as never written, {silent} silent")
     }
 }
 
@@ -53,6 +56,7 @@ impl Counts {
         self.detected += other.detected;
         self.harmless += other.harmless;
         self.false_alarms += other.false_alarms;
+        self.passed_over += other.passed_over;
         self.told += other.told;
         self.never_written += other.never_written;
         self.silent += other.silent;
@@ -63,6 +67,7 @@ impl Counts {
             Outcome::Detected => &mut self.detected,
             Outcome::Harmless => &mut self.harmless,
             Outcome::FalseAlarm => &mut self.false_alarms,
+            Outcome::PassedOver => &mut self.passed_over,
             Outcome::CutAndTold => &mut self.told,
             Outcome::NeverWritten => &mut self.never_written,
         } += 1;
@@ -92,27 +97,34 @@ fn watch() {
     });
 }
 
-/// Does each harm to the image by itself and judges what is read then.
-pub fn sweep(image: &Image, harms: &[Harm]) -> Counts {
+/// Counts what `judge` says of each harm; what it calls wrong, and a panic, is silent.
+pub fn each<T>(
+    harms: impl IntoIterator<Item = T>,
+    text: impl Fn(&T) -> String,
+    mut judge: impl FnMut(&T) -> Result<Outcome, String>,
+) -> Counts {
     watch();
     let mut counts = Counts::default();
     for harm in harms {
-        let text = || format!("{:?}: {}", image.setup, harm.text());
-        *AT.lock().unwrap() = Some(text());
-        match catch_unwind(AssertUnwindSafe(|| judge(image, harm))) {
-            Ok(Ok(outcome)) => counts.count(outcome),
-            Ok(Err(why)) => {
-                println!("SILENT: {}: {why}", text());
-                counts.silent += 1;
+        *AT.lock().unwrap() = Some(text(&harm));
+        let why = match catch_unwind(AssertUnwindSafe(|| judge(&harm))) {
+            Ok(Ok(outcome)) => {
+                counts.count(outcome);
+                continue;
             }
-            Err(_) => {
-                println!("PANIC: {}", text());
-                counts.silent += 1;
-            }
-        }
+            Ok(Err(why)) => why,
+            Err(_) => "a panic".to_owned(),
+        };
+        println!("SILENT: {}: {why}", text(&harm));
+        counts.silent += 1;
     }
     *AT.lock().unwrap() = None;
     counts
+}
+
+/// Does each harm to the image by itself and judges what is read then.
+pub fn sweep(image: &Image, harms: &[Harm]) -> Counts {
+    each(harms, |harm| format!("{:?}: {}", image.setup, harm.text()), |harm| judge(image, harm))
 }
 
 fn judge(image: &Image, harm: &Harm) -> Result<Outcome, String> {
@@ -191,26 +203,22 @@ fn interrupted(image: &Image, harmed: &Files, seed: u64, last: Lsn) -> bool {
 
 /// Harms the segments of a store that is open: what it reads from them is what was written, or damage.
 pub fn sweep_running(image: &Image, harms: &[Harm]) -> Counts {
-    watch();
-    let mut counts = Counts::default();
     let disk = disk_of(image.tree.clone());
     let store = open(&disk, image.setup.mapped).unwrap();
     let files = files_of(&disk);
-    for harm in harms.iter().filter(|harm| harm.only_in("segments/")) {
-        let text = || format!("running, {:?}: {}", image.setup, harm.text());
-        *AT.lock().unwrap() = Some(text());
-        harm.apply(&disk, &files);
-        let read = catch_unwind(AssertUnwindSafe(|| View::read(&store, &image.truth.places)));
-        harm.undo(&disk, &files);
-        match read.map(|read| read.map(|view| image.truth.see(&view))) {
-            Ok(Ok(Seen::Damaged)) => counts.count(Outcome::Detected),
-            Ok(Ok(Seen::All)) => counts.count(Outcome::Harmless),
-            wrong => {
-                println!("SILENT: {}: {wrong:?}", text());
-                counts.silent += 1;
+    let harms = harms.iter().filter(|harm| harm.only_in("segments/"));
+    each(
+        harms,
+        |harm| format!("running, {:?}: {}", image.setup, harm.text()),
+        |harm| {
+            harm.apply(&disk, &files);
+            let read = catch_unwind(AssertUnwindSafe(|| View::read(&store, &image.truth.places)));
+            harm.undo(&disk, &files);
+            match read.map(|read| read.map(|view| image.truth.see(&view))) {
+                Ok(Ok(Seen::Damaged)) => Ok(Outcome::Detected),
+                Ok(Ok(Seen::All)) => Ok(Outcome::Harmless),
+                wrong => Err(format!("{wrong:?}")),
             }
-        }
-    }
-    *AT.lock().unwrap() = None;
-    counts
+        },
+    )
 }

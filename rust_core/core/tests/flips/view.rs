@@ -90,6 +90,11 @@ impl View {
         Self { changes: Some(changes.to_vec()), got: live.clone(), counted: live.len(), listed: live, histories }
     }
 
+    /// Whether the entries are those of the other; of the past, one may have more.
+    pub fn holds(&self, other: &Self) -> bool {
+        (&self.listed, &self.got, self.counted) == (&other.listed, &other.got, other.counted)
+    }
+
     /// Whether every answer that is there is the same.
     fn agrees(&self, other: &Self) -> bool {
         fn same<T: PartialEq>(mine: &Option<T>, other: &Option<T>) -> bool {
@@ -101,9 +106,7 @@ impl View {
                 .iter()
                 .zip(&other.histories)
                 .all(|(mine, other)| mine.0 == other.0 && same(mine.1, other.1));
-        histories
-            && same(&self.changes, &other.changes)
-            && (&self.listed, &self.got, self.counted) == (&other.listed, &other.got, other.counted)
+        histories && same(&self.changes, &other.changes) && self.holds(other)
     }
 }
 
