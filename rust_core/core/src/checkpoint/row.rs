@@ -43,3 +43,30 @@ impl<'a> Row<'a> {
         Some((u64_at(bytes, 0), kind))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Draft, Seal, StateClass};
+
+    const SCOPE: &[u8] = b"\x04scout\0\0";
+    const SEED: u64 = 9;
+
+    #[test]
+    fn a_row_that_is_not_what_was_written_there_is_not_believed() {
+        let (lsn, seed) = (1, SEED);
+        let seal = Seal { lsn, time_us: 2, prev_pos: 0, epoch: 1, prev_sum: 0, unsynced_count: 0, flags: 0, seed };
+        let mut draft = Draft::of(Kind::Set, StateClass::Standard, SCOPE, b"key", b"value");
+        let row = Row::encode(640, draft.seal(&seal).0);
+        let place = [SCOPE, b"key"].concat();
+        assert!(Row::parse(&place, &row, SEED).is_some_and(|row| row.pos == 640 && row.frame.value() == b"value"));
+        // Another key, another scope that ends where the key begins, another store.
+        assert!(Row::parse(&[SCOPE, b"kez"].concat(), &row, SEED).is_none());
+        assert!(Row::parse(&[SCOPE, b"keys"].concat(), &row, SEED).is_none());
+        assert!(Row::parse(b"\x01key", &row, SEED).is_none());
+        assert!(Row::parse(&place, &row, SEED + 1).is_none());
+        // Cut off anywhere, or with something behind it.
+        assert!((0..row.len()).all(|len| Row::parse(&place, &row[..len], SEED).is_none()));
+        assert!(Row::parse(&place, &[&row[..], &[0; 8]].concat(), SEED).is_none());
+    }
+}
