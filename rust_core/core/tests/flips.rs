@@ -129,7 +129,7 @@ fn hush_redb() {
 
 #[test]
 fn one_damaged_snapshot_costs_nothing_and_two_are_told() {
-    sweep_kept("one_damaged_snapshot_costs_nothing_and_two_are_told", [64, 1], Kept::judge);
+    sweep_kept("one_damaged_snapshot_costs_nothing_and_two_are_told", [96, 1], Kept::judge);
 }
 
 /// The bytes rot while the store is open and goes on to make checkpoints.

@@ -133,14 +133,14 @@ impl RedbSnapshot {
             if look_only {
                 let overlay =
                     OverlayBackend::new(Arc::clone(&file)).map_err(|e| failed(&*file, StorageError::Io(e)))?;
-                Self::open_on(Arc::clone(&file), overlay, store_id, true)
+                Self::open_on(Arc::clone(&file), overlay, store_id)
             } else {
-                Self::open_on(Arc::clone(&file), FileBackend::new(Arc::clone(&file)), store_id, true)
+                Self::open_on(Arc::clone(&file), FileBackend::new(Arc::clone(&file)), store_id)
             }
         })
     }
 
-    /// The mark of an existing one, not verified; nothing is written.
+    /// The mark of an existing one, every page of which is verified; nothing is written.
     ///
     /// # Errors
     /// As [`RedbSnapshot::open`].
@@ -148,7 +148,8 @@ impl RedbSnapshot {
         let file = disk.open(name, OpenHow::Read)?;
         guarded(&*file, || {
             let overlay = OverlayBackend::new(Arc::clone(&file)).map_err(|e| failed(&*file, StorageError::Io(e)))?;
-            let opened = Self::open_on(Arc::clone(&file), overlay, store_id, false)?;
+            // Unverified, redb panics over altered pages, and over some once more while it unwinds, which ends the process.
+            let opened = Self::open_on(Arc::clone(&file), overlay, store_id)?;
             Ok(opened.mark())
         })
     }
@@ -157,14 +158,13 @@ impl RedbSnapshot {
         file: Arc<dyn DiskFile>,
         backend: impl StorageBackend,
         store_id: [u8; 16],
-        verify: bool,
     ) -> Result<Self, SnapshotError> {
         if backend.len().map_err(|e| failed(&*file, StorageError::Io(e)))? == 0 {
             return Err(damaged(&*file, "it is empty"));
         }
         let mut builder = new_builder();
         // A page that was altered would otherwise be trusted, and lead anywhere.
-        builder.set_check_integrity_on_open(verify);
+        builder.set_check_integrity_on_open(true);
         let database = builder.create_with_backend(backend).map_err(|e| failed(&*file, e))?;
         let (current, id) = look(&*file, &database)?;
         if id != store_id {
