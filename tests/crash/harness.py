@@ -23,6 +23,7 @@ from spellkeep import StateManager
 Word = Literal["process", "interval", "sync"]
 WORDS: tuple[Word, ...] = ("process", "interval", "sync")
 
+# Checkpoints are made meanwhile, but the log stays whole: the checker reads all of it (keep_log_bytes=None below).
 RING_BYTES = 64 << 10
 SEGMENT_BYTES = 256 << 10
 # A young store every so many kills: openings read the whole log.
@@ -105,7 +106,7 @@ class Run:
         return parse(bytes(said))
 
     def _reopen(self, store: str, model: Model, lives: dict[int, list[Done]], log: list[Seen]) -> None:
-        with spellkeep.open(store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES) as state:
+        with spellkeep.open(store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES, keep_log_bytes=None) as state:
             observed = observe(state, model.version, self.threads)
         acknowledged = model.counts["acknowledged"], model.counts["uncertain"]
         for finding in model.check(lives, observed):
@@ -119,7 +120,7 @@ class Run:
         """The whole log at the end, against what it was after each kill: nothing older has changed since."""
         if not store or self.findings:
             return
-        with spellkeep.open(store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES) as state:
+        with spellkeep.open(store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES, keep_log_bytes=None) as state:
             if observe(state, 0, self.threads).changes != log:
                 self.findings.append(Finding("wrong", "the log is not what it was"))
 

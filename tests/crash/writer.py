@@ -90,6 +90,7 @@ def main() -> None:
         durability=settings["durability"],
         ring_bytes=settings["ring_bytes"],
         segment_bytes=settings["segment_bytes"],
+        keep_log_bytes=None,
     )
     os.write(settings["pipe"], b'[0,"ready"]\n')
     threads = [_Thread(state, settings, number) for number in range(settings["threads"])]

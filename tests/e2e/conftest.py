@@ -25,6 +25,7 @@ class Result:
     @property
     def json(self) -> Any:
         """Its output, which must be one document."""
+        assert self.out, self
         return json.loads(self.out)
 
     @property

@@ -86,8 +86,8 @@ SHOWN: list[tuple[Any, Any]] = [
     ({"\ud800": 1}, {"$map": [[{"$wtf8": "7aCA"}, 1]]}),
     ({"a": [{"b": (b"",)}]}, {"a": [{"b": {"$tuple": [{"$bytes": ""}]}}]}),
     (
-        Tagged("Point", 2, {"x": b"a"}),
-        {"$tagged": {"tag": "Point", "version": 2, "payload": {"x": {"$bytes": "YQ=="}}}},
+        Tagged("nobody.Point", 2, {"x": b"a"}),
+        {"$tagged": {"tag": "nobody.Point", "version": 2, "payload": {"x": {"$bytes": "YQ=="}}}},
     ),
 ]
 

@@ -127,7 +127,9 @@ class Run:
     def _check(self, store: Path, model: Model, told: Told, cut_ns: int) -> None:
         since = model.version
         try:
-            with spellkeep.open(store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES) as state:
+            with spellkeep.open(
+                store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES, keep_log_bytes=None
+            ) as state:
                 survived, recovery = state.last_version, state.recovery
                 observed = observe(state, since, 2 * self.threads)
         except spellkeep.errors.StateError as failure:

@@ -82,6 +82,7 @@ def main() -> None:
             interval_ms=settings["interval_ms"],
             ring_bytes=settings["ring_bytes"],
             segment_bytes=settings["segment_bytes"],
+            keep_log_bytes=None,
             mapped_ring=settings["mapped_ring"],
         )
     except spellkeep.errors.StateError as failure:

@@ -141,7 +141,8 @@ def test_a_store_that_another_process_writes_is_shown_as_it_was_at_the_opening(t
                     assert state.last_version >= told
                     assert state.get(SCOUT, "a") == state.get(SCOUT, "b")["number"]
                     assert state.entry(SCOUT, "b").version == state.last_version
-                    assert state.history(SCOUT, "b", limit=2)[0].version == state.last_version
+                    # A checkpoint may have let the log go up to here.
+                    assert [c.version for c in state.history(SCOUT, "b", limit=1)] in ([], [state.last_version])
         finally:
             child.kill()
 
