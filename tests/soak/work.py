@@ -136,6 +136,9 @@ class Worker:
 
     def _history(self, place: int, key: str) -> None:
         changes = self.state.history(self.scopes[place], key, limit=_HISTORY_MAX)
+        if not changes and (stats := self.state.stats()).kept_log_bytes < stats.log_bytes:
+            # The log may have been let go past it.
+            return
         newest = changes[0].value if changes and changes[0].operation == "set" else None
         self._expect(f"history of {key}", newest, self._wanted(place, key))
 
