@@ -191,7 +191,7 @@ fn a_snapshot_that_lacks_what_its_mark_claims_is_told_although_every_page_of_it_
     Store::open(env(&disk), options(true, None)).unwrap().checkpoint().unwrap();
     disk.break_lock();
     disk.alter(SNAPSHOT_NAMES[0], |bytes| *bytes = past);
-    let mark = RedbSnapshot::peek(&disk, SNAPSHOT_NAMES[1], id).unwrap();
+    let mark = RedbSnapshot::open(&disk, SNAPSHOT_NAMES[1], id, true).unwrap().mark();
     RedbSnapshot::open(&disk, SNAPSHOT_NAMES[0], id, false).unwrap().apply(&Rows::new(), mark, 0).unwrap();
     let verified = Store::verify_at(&env(&disk)).unwrap();
     assert!(!verified.damages.is_empty());

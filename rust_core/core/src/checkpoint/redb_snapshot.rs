@@ -2,15 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redb::{
-    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
-    StorageError, TableDefinition,
-};
+use redb::{Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::backend::{FileBackend, OverlayBackend};
+use super::backend::FileBackend;
 use super::row::Row;
 use super::{Rows, Snapshot, SnapshotError};
 use crate::env::disk::parent;
+use crate::env::look::look_at;
 use crate::env::{Disk, DiskFile, IoError, OpenHow};
 use crate::record::{Kind, Mark, Pos};
 use crate::sync::{Arc, RwLock};
@@ -128,43 +126,18 @@ impl RedbSnapshot {
     /// # Errors
     /// Damage, also when it belongs to another store; the system's.
     pub fn open(disk: &dyn Disk, name: &str, store_id: [u8; 16], look_only: bool) -> Result<Self, SnapshotError> {
-        let file = disk.open(name, if look_only { OpenHow::Read } else { OpenHow::Write })?;
-        guarded(&*file, || {
-            if look_only {
-                let overlay =
-                    OverlayBackend::new(Arc::clone(&file)).map_err(|e| failed(&*file, StorageError::Io(e)))?;
-                Self::open_on(Arc::clone(&file), overlay, store_id)
-            } else {
-                Self::open_on(Arc::clone(&file), FileBackend::new(Arc::clone(&file)), store_id)
-            }
-        })
+        let file = if look_only { look_at(disk, name)? } else { disk.open(name, OpenHow::Write)? };
+        guarded(&*file, || Self::open_on(Arc::clone(&file), store_id))
     }
 
-    /// The mark of an existing one, every page of which is verified; nothing is written.
-    ///
-    /// # Errors
-    /// As [`RedbSnapshot::open`].
-    pub fn peek(disk: &dyn Disk, name: &str, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
-        let file = disk.open(name, OpenHow::Read)?;
-        guarded(&*file, || {
-            let overlay = OverlayBackend::new(Arc::clone(&file)).map_err(|e| failed(&*file, StorageError::Io(e)))?;
-            // Unverified, redb panics over altered pages, and over some once more while it unwinds, which ends the process.
-            let opened = Self::open_on(Arc::clone(&file), overlay, store_id)?;
-            Ok(opened.mark())
-        })
-    }
-
-    fn open_on(
-        file: Arc<dyn DiskFile>,
-        backend: impl StorageBackend,
-        store_id: [u8; 16],
-    ) -> Result<Self, SnapshotError> {
-        if backend.len().map_err(|e| failed(&*file, StorageError::Io(e)))? == 0 {
+    fn open_on(file: Arc<dyn DiskFile>, store_id: [u8; 16]) -> Result<Self, SnapshotError> {
+        if file.len_named()? == 0 {
             return Err(damaged(&*file, "it is empty"));
         }
         let mut builder = new_builder();
-        // A page that was altered would otherwise be trusted, and lead anywhere.
+        // Unverified, redb panics over altered pages, and over some once more while it unwinds, which ends the process.
         builder.set_check_integrity_on_open(true);
+        let backend = FileBackend::new(Arc::clone(&file));
         let database = builder.create_with_backend(backend).map_err(|e| failed(&*file, e))?;
         let (current, id) = look(&*file, &database)?;
         if id != store_id {

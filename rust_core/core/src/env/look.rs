@@ -104,12 +104,7 @@ impl Disk for LookDisk {
             (Some(Some(file)), _) => return Ok(file),
             (_, OpenHow::Create) => self.file_of(name, Vec::new()),
             (Some(None), _) => return Err(self.fault("open", name, io::ErrorKind::NotFound)),
-            (None, _) => {
-                let file = self.inner.open(name, OpenHow::Read)?;
-                let len = file.len_named()?;
-                let changed = Changed { len, behind_len: len, blocks: BTreeMap::new() };
-                Arc::new(LookFile { path: file.path(), behind: Behind::File(file), changed: Mutex::new(changed) })
-            }
+            (None, _) => Arc::new(LookFile::over(self.inner.open(name, OpenHow::Read)?)?),
         };
         files.insert(name.to_owned(), Some(Arc::clone(&file)));
         Ok(file)
@@ -165,7 +160,21 @@ impl Disk for LookDisk {
     }
 }
 
+/// A file of any disk, for looking only.
+///
+/// # Errors
+/// The system's.
+pub fn look_at(disk: &dyn Disk, name: &str) -> Result<Arc<dyn DiskFile>, IoError> {
+    Ok(Arc::new(LookFile::over(disk.open(name, OpenHow::Read)?)?))
+}
+
 impl LookFile {
+    fn over(file: Arc<dyn DiskFile>) -> Result<Self, IoError> {
+        let len = file.len_named()?;
+        let changed = Changed { len, behind_len: len, blocks: BTreeMap::new() };
+        Ok(Self { path: file.path(), behind: Behind::File(file), changed: Mutex::new(changed) })
+    }
+
     fn block(&self, changed: &Changed, index: u64) -> io::Result<Box<[u8]>> {
         if let Some(block) = changed.blocks.get(&index) {
             return Ok(block.clone());

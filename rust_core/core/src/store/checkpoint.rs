@@ -39,33 +39,41 @@ impl Drop for Snapshots {
 
 /// What keeps the log from being trimmed: where it began when each pin was made.
 #[derive(Default)]
-pub(super) struct Pins {
-    state: Mutex<(u64, BTreeMap<u64, Pos>)>,
+pub(super) struct Pins(Mutex<PinState>);
+
+#[derive(Default)]
+struct PinState {
+    last_number: u64,
+    pinned: BTreeMap<u64, Pos>,
+    /// The log before this is being let go, or has gone.
+    going: Pos,
 }
 
 impl Pins {
-    fn held(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Pos>)> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn held(&self) -> MutexGuard<'_, PinState> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// A new one, at where the log begins now: nothing is trimmed meanwhile.
+    /// A new one: its number, and from where on the log stays until it ends. Never waits for the disk.
     pub(super) fn begin(&self, log_start: impl FnOnce() -> Pos) -> (u64, Pos) {
         let mut state = self.held();
-        let log_start = log_start();
-        state.0 += 1;
-        let number = state.0;
-        state.1.insert(number, log_start);
+        let log_start = log_start().max(state.going);
+        state.last_number += 1;
+        let number = state.last_number;
+        state.pinned.insert(number, log_start);
         (number, log_start)
     }
 
     pub(super) fn end(&self, number: u64) {
-        self.held().1.remove(&number);
+        self.held().pinned.remove(&number);
     }
 
-    /// Trims with the earliest of them, and with none coming meanwhile.
-    fn trim(&self, start: Pos, trim: impl FnOnce(Pos) -> Result<usize, WalError>) -> Result<usize, WalError> {
-        let state = self.held();
-        trim(state.1.values().copied().min().map_or(start, |pinned| pinned.min(start)))
+    /// Where the log may begin instead of `start`. A pin that comes later does not count on what is before.
+    fn let_go(&self, start: Pos) -> Pos {
+        let mut state = self.held();
+        let start = state.pinned.values().copied().min().map_or(start, |pinned| pinned.min(start));
+        state.going = state.going.max(start);
+        start
     }
 }
 
@@ -231,7 +239,7 @@ impl Checkpointer {
         if self.snapshots.lasting && start > self.wal.log_start() {
             self.verify(&mut slots)?;
         }
-        let segment_count = self.pins.trim(start, |start| self.wal.trim(start))?;
+        let segment_count = self.wal.trim(self.pins.let_go(start))?;
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);
         Ok(Checkpoint { lsn, segment_count })

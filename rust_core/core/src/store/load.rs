@@ -57,8 +57,8 @@ impl Loader {
         (self.index, snapshots, Recovery { log, ..self.recovery })
     }
 
-    /// The snapshots that are there, newest first.
-    fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(Mark, usize)>, WalError> {
+    /// The snapshots that are there and hold, newest first. Each is verified once: what comes next goes on with it.
+    fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(usize, RedbSnapshot)>, WalError> {
         let mut found = Vec::new();
         if self.disk.exists(SNAPSHOT_DIR)? {
             // Refuses a link in its place.
@@ -70,11 +70,11 @@ impl Loader {
                 self.disk.remove(&temporary)?;
             }
             if self.disk.exists(name)? {
-                let looked = RedbSnapshot::peek(&*self.disk, name, store_id);
-                found.extend(self.noted(looked)?.map(|mark| (mark, slot)));
+                let opened = RedbSnapshot::open(&*self.disk, name, store_id, false);
+                found.extend(self.noted(opened)?.map(|snapshot| (slot, snapshot)));
             }
         }
-        found.sort_by_key(|(mark, slot)| (std::cmp::Reverse(mark.lsn), *slot));
+        found.sort_by_key(|(slot, snapshot)| (std::cmp::Reverse(snapshot.mark().lsn), *slot));
         Ok(found)
     }
 
@@ -94,13 +94,8 @@ impl Loader {
         self.index = Index::new(self.hash_seed, Arc::clone(&self.clock), self.view_budget_bytes);
     }
 
-    fn fill(&mut self, slot: usize, store_id: [u8; 16], mark: Mark) -> Result<(), SnapshotError> {
+    fn fill(&mut self, slot: usize, snapshot: RedbSnapshot, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
         self.start_over();
-        let snapshot = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false)?;
-        if snapshot.mark() != mark {
-            // Verified, it is an earlier one: gone on from this mark, what lies in between would be missing.
-            return Err(SnapshotError::Damaged { file: snapshot.path(), what: "its last commit does not hold".into() });
-        }
         let (index, token, budget_bytes) = (&self.index, &mut self.token, self.memory_budget_bytes);
         let (mut count, mut last_us) = (0, 0);
         snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
@@ -109,18 +104,19 @@ impl Loader {
             last_us = row.frame.time_us.max(last_us);
         })?;
         self.last_us = last_us;
+        let mark = snapshot.mark();
         (self.recovery.snapshot_lsn, self.recovery.snapshot_row_count) = (mark.lsn, count);
         self.chosen = Some((slot, Arc::new(snapshot)));
-        Ok(())
+        Ok(mark)
     }
 }
 
 impl Replay for Loader {
     fn begin(&mut self, store_id: &[u8; 16], log_start: Pos) -> Result<Mark, WalError> {
         self.store_id = *store_id;
-        for (mark, slot) in self.candidates(*store_id)? {
-            let filled = self.fill(slot, *store_id, mark);
-            if self.noted(filled)?.is_some() {
+        for (slot, snapshot) in self.candidates(*store_id)? {
+            let filled = self.fill(slot, snapshot, *store_id);
+            if let Some(mark) = self.noted(filled)? {
                 return Ok(mark);
             }
         }
