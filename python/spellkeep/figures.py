@@ -20,6 +20,8 @@ class Recovery:
         cut_bytes: bytes behind the last whole commit that were cut; never part of an acknowledged write.
         cut_reason: why, when bytes were cut or versions lost; else None.
         lost_count: versions known to have existed, never durable, and lost with the power.
+        skipped_count: versions behind ``last_version`` that are not given again, because a power loss may have taken
+            records that had them.
         duration_ms: how long the recovery took.
         snapshot_version: the state was filled from a snapshot of this version; 0 when from the log alone.
         snapshot_row_count: rows read from it.
@@ -35,6 +37,7 @@ class Recovery:
     cut_bytes: int
     cut_reason: str | None
     lost_count: int
+    skipped_count: int
     duration_ms: int
     snapshot_version: int
     snapshot_row_count: int

@@ -149,6 +149,9 @@ class StateManager(_core.Store):
     def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """The last changes of one key, newest first, deletes, expiries and clears among them.
 
+        As far back as the log goes (``keep_log_bytes``, ``keep_log_days``); the change that a live value comes from is
+        there in any case.
+
         Args:
             limit: most changes, at least 0.
         Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
@@ -161,8 +164,6 @@ class StateManager(_core.Store):
 
         Args:
             since: 0 begins with the oldest change that the log has.
-        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`;
-            Corrupted (log.damaged) when a record does not hold; StorageFailed; Closed, Forked.
         Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
             record does not hold; StorageFailed; Closed, Forked.
         Cost: one sequential read of the log from the segment that holds `since`.

@@ -11,7 +11,7 @@ import spellkeep
 from crash.harness import RING_BYTES, SEGMENT_BYTES, Word, observe
 from crash.model import LOST, WRONG, Finding, Model
 from powercut.life import BUS_ERROR, KILLED, Lives, Way, incarnation
-from powercut.promise import holes, judge
+from powercut.promise import given, holes, judge
 from powercut.said import Told
 from powercut.volume import Unusable, Volume
 
@@ -130,7 +130,8 @@ class Run:
             with spellkeep.open(
                 store, ring_bytes=RING_BYTES, segment_bytes=SEGMENT_BYTES, keep_log_bytes=None
             ) as state:
-                survived, recovery = state.last_version, state.recovery
+                recovery = state.recovery
+                survived, last_version = recovery.last_version, state.last_version
                 observed = observe(state, since, 2 * self.threads)
         except spellkeep.errors.StateError as failure:
             self._find(WRONG, f"the store does not open after the cut: {failure!r}")
@@ -140,9 +141,13 @@ class Run:
         if survived < since:
             self._find(LOST, f"version {since} was there after the last cut, {survived} is the last one now")
         judged = judge(told, survived, cut_ns, self._allowed_ms)
+        if last_version < given(told):
+            self._find(WRONG, f"version {given(told)} may be given again: {last_version} is the last one now")
         acknowledged = model.counts["acknowledged"], model.counts["uncertain"]
         for finding in [*judged.findings, *holes(observed.changes, since), *model.check(judged.kept, observed)]:
             self._find(finding.kind, finding.what)
+        # What comes next has versions behind those that were left out.
+        model.version = last_version
         said = [event for events in told.threads.values() for event in events]
         self.counts["acknowledged"] += sum(event.acknowledged for event in said)
         self.counts["uncertain"] += sum(not event.acknowledged for event in said)

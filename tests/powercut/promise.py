@@ -55,6 +55,11 @@ def judge(told: Told, survived: int, cut_ns: int, allowed_ms: float | None) -> J
     return judged
 
 
+def given(told: Told) -> int:
+    """The last version that anybody was told of."""
+    return max((_versions(said)[1] for events in told.threads.values() for said in events), default=0)
+
+
 def holes(changes: list[Seen], since: int) -> list[Finding]:
     """A prefix has none: the versions of the log follow each other without a gap."""
     found = []

@@ -118,8 +118,10 @@ impl<'a> Frame<'a> {
         if flags & !KNOWN_FLAGS != 0 || (key_end + fields_len).next_multiple_of(8) + 8 != len {
             return Err(Fault::Unknown);
         }
-        // Whoever applies a record counts on it: a removal has no value, and a clear no key.
-        if (kind != Kind::Set && value_end != scope_end) || (kind == Kind::Clear && key_end != value_end) {
+        // Whoever applies a record counts on it: a removal has no value, a clear no key, a skip nothing.
+        let key_is_wrong = kind == Kind::Clear && key_end != value_end;
+        let skip_is_wrong = kind == Kind::Skip && key_end != FRAME_HEADER_BYTES;
+        if (kind != Kind::Set && value_end != scope_end) || key_is_wrong || skip_is_wrong {
             return Err(Fault::Unknown);
         }
         Ok(Self {
@@ -251,6 +253,7 @@ mod tests {
         assert_eq!(parse(Kind::Delete, b"plan", b"value"), Err(Fault::Unknown));
         assert_eq!(parse(Kind::Clear, b"", b"value"), Err(Fault::Unknown));
         assert_eq!(parse(Kind::Clear, b"plan", b""), Err(Fault::Unknown));
+        assert_eq!(parse(Kind::Skip, b"", b""), Err(Fault::Unknown), "a skip with a scope");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A point of the log between two commits: what a snapshot holds everything up to, and where reading goes on.
 
 use super::le::{id_at, u32_at, u64_at};
-use super::{Frame, LOG_START, Lsn, Pos};
+use super::{Frame, Kind, LOG_START, Lsn, Pos};
 
 /// Where one commit ends and the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,24 @@ pub struct Mark {
     pub epoch: u32,
 }
 
+/// Whether a record of this kind and with version `next` may come after version `lsn`.
+#[inline]
+pub fn follows(lsn: Lsn, next: Lsn, kind: Kind) -> bool {
+    next == lsn.wrapping_add(1) || (next > lsn && kind == Kind::Skip)
+}
+
 /// Bytes of a mark with the id of its store.
 pub const MARK_BYTES: usize = 40;
 
 impl Mark {
     /// Before the first record.
     pub const START: Self = Self { lsn: 0, pos: LOG_START, sum: 0, epoch: 0 };
+
+    /// Whether a frame comes next: it names the record before it, and leaves out versions only where it says so.
+    #[inline]
+    pub fn precedes(&self, frame: &Frame<'_>) -> bool {
+        frame.prev_sum == self.sum && frame.epoch >= self.epoch && follows(self.lsn, frame.lsn, frame.kind)
+    }
 
     /// Goes on behind a frame that stands here.
     #[inline]

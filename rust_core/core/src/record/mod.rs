@@ -11,7 +11,7 @@ mod mark;
 pub use draft::{Draft, Seal};
 pub use fields::{EXPIRY_FIELD_BYTES, Fields};
 pub use frame::{FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, frame_len};
-pub use mark::Mark;
+pub use mark::{Mark, follows};
 
 /// A version: the position of a record in the order of all records. The first is 1; 0 means "none".
 pub type Lsn = u64;
@@ -34,6 +34,8 @@ pub enum Kind {
     Clear = 3,
     /// Removes a key whose time was over: a tombstone.
     Expire = 4,
+    /// Leaves out the versions before its own: a power loss may have taken them, and none is given twice.
+    Skip = 5,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             2 => Some(Self::Delete),
             3 => Some(Self::Clear),
             4 => Some(Self::Expire),
+            5 => Some(Self::Skip),
             _ => None,
         }
     }

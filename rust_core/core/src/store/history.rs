@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Store, StoreError};
-use crate::index::ScopeMap;
+use crate::index::{Entry, ScopeMap};
 use crate::record::{Frame, Kind, Lsn, Pos, StateClass};
 use crate::wal::{Damage, Scan, WalError};
 
@@ -48,6 +48,25 @@ impl From<&Frame<'_>> for Change {
     }
 }
 
+impl Change {
+    /// The one that a live entry comes from. Of its batch nothing is known.
+    fn of_entry(scope: &[u8], entry: &Entry) -> Self {
+        let meta = entry.meta();
+        Self {
+            lsn: meta.lsn,
+            time_us: meta.time_us,
+            kind: Kind::Set,
+            class: meta.class,
+            in_batch: false,
+            scope: scope.into(),
+            key: entry.key().into(),
+            value: entry.value().into(),
+            expires_us: entry.expires_us(),
+            prev_pos: 0,
+        }
+    }
+}
+
 impl Store {
     fn change_at(&self, pos: Pos, lsns: Range<Lsn>, scope: &[u8], key: &[u8]) -> Result<Change, StoreError> {
         let bytes = self.wal.read(pos)?;
@@ -72,7 +91,7 @@ impl Store {
     }
 
     /// The changes of one key that the log still has, newest first, at most `limit`; a clear of the scope counts when it
-    /// removed the key.
+    /// removed the key. The change that a live value comes from is there even when the log has none.
     ///
     /// # Errors
     /// Damage, or the system's.
@@ -113,6 +132,10 @@ impl Store {
             (pos, below, lsns) = (change.prev_pos, change.lsn, 1..change.lsn);
             changes.push(change);
         }
+        if changes.is_empty() && last != 0 && limit > 0 {
+            // Its record has left the log; what lives is known all the same.
+            changes.extend(self.thaw(map, key)?.map(|entry| Change::of_entry(scope, &entry)));
+        }
         changes.truncate(limit);
         Ok(changes)
     }
@@ -140,6 +163,12 @@ impl Changes {
     /// # Errors
     /// Damage, or the system's; the cursor stays where it is.
     pub fn next_change(&mut self) -> Result<Option<Change>, StoreError> {
-        Ok(self.0.next(|frame, _| Change::from(frame))?)
+        loop {
+            match self.0.next(|frame, _| (frame.kind != Kind::Skip).then(|| Change::from(frame)))? {
+                Some(None) => {}
+                Some(change) => return Ok(change),
+                None => return Ok(None),
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::segment::SEGMENT_DIR;
 use super::{Wal, WalError, WalOptions, held};
 use crate::env::Env;
 use crate::env::disk::{Disk, read_file};
-use crate::record::Lsn;
+use crate::record::{Kind, Lsn, follows};
 use crate::sync::Arc;
 use crate::sync::Ordering;
 
@@ -57,9 +57,10 @@ impl Wal {
         held(&self.append).refuse_from_now_on(Status::ReadOnly);
     }
 
-    /// Whether a record of version `next` that names `sum` may follow one of version `lsn` with that checksum.
-    pub(super) fn may_follow(&self, lsn: Lsn, sum: u32, next: (Lsn, u32)) -> bool {
-        next.1 == sum && (next.0 == lsn.wrapping_add(1) || (next.0 > lsn && self.has_gaps.load(Ordering::Acquire)))
+    /// Whether a record with this version, `prev_sum` and kind may follow one of version `lsn` with that checksum.
+    pub(super) fn may_follow(&self, lsn: Lsn, sum: u32, next: (Lsn, u32, Kind)) -> bool {
+        let in_gap = || next.0 > lsn && self.has_gaps.load(Ordering::Acquire);
+        next.1 == sum && (follows(lsn, next.0, next.2) || in_gap())
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Manifest {
     pub created_us: u64,
     /// The log was kept from here on; what stands before it may be gone.
     pub log_start: Pos,
+    /// The most records that the opening can have given out without having synced them.
+    pub unsynced_max: u64,
 }
 
 impl Manifest {
@@ -52,6 +54,7 @@ impl Manifest {
         bytes[56..64].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[64..72].copy_from_slice(&self.created_us.to_le_bytes());
         bytes[72..80].copy_from_slice(&self.log_start.to_le_bytes());
+        bytes[80..88].copy_from_slice(&self.unsynced_max.to_le_bytes());
         let sum = xxh3_64(&bytes[..LEN - 8]);
         bytes[LEN - 8..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -72,6 +75,7 @@ impl Manifest {
             created_us: u64_at(bytes, 64),
             // Version 1 kept all of it and had zeros here.
             log_start: u64_at(bytes, 72).max(LOG_START),
+            unsynced_max: u64_at(bytes, 80),
         })
     }
 
@@ -125,6 +129,7 @@ mod tests {
             incarnation: 5,
             created_us: 6,
             log_start: 640,
+            unsynced_max: 7,
         };
         let good = manifest.encode();
         assert_eq!(Manifest::decode(&good), Some(manifest));

@@ -19,6 +19,7 @@ mod report;
 mod retention;
 mod ring;
 mod segment;
+mod skip;
 mod survey;
 
 use std::fmt;

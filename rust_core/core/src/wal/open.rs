@@ -8,6 +8,7 @@ use super::recover::{Replay, recover};
 use super::report::RecoveryReport;
 use super::ring::{RING_HEADER_BYTES, Ring, ring_header};
 use super::segment::{SEGMENT_DIR, Segment};
+use super::skip::skip_lost;
 use super::{Damage, Durability, Wal, WalError, WalOptions, background, held};
 use crate::env::disk::closed_file;
 use crate::env::map::HeapRegion;
@@ -70,6 +71,7 @@ fn load_or_found(env: &Env) -> Result<Manifest, WalError> {
         incarnation: disk.incarnation()?,
         created_us: env.clock.now_us(),
         log_start: LOG_START,
+        unsynced_max: 0,
     };
     manifest.store(disk)?;
     Ok(manifest)
@@ -170,7 +172,10 @@ impl Wal {
         let epoch = known.epoch.checked_add(1).ok_or_else(no_more)?;
         disk.create_dir(SEGMENT_DIR)?;
         let mut former = former_ring(&*disk, &known)?;
-        let recovered = recover(&*disk, &known, former.as_mut(), replay, opener)?;
+        let mut recovered = recover(&*disk, &known, former.as_mut(), replay, opener)?;
+        if opener == Opener::Writer {
+            skip_lost(&env, &known, &mut recovered)?;
+        }
         let end = recovered.end;
         let manifest = Manifest {
             epoch,
@@ -179,6 +184,7 @@ impl Wal {
             end: end.pos,
             end_lsn: end.lsn,
             incarnation: disk.incarnation()?,
+            unsynced_max: options.unsynced_max(),
             ..known
         };
         let mut ring = ready_ring(&*disk, &manifest, former, &options)?;

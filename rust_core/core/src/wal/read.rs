@@ -3,7 +3,7 @@
 use super::segment::{Segment, SegmentHeader};
 use super::{Damage, Wal, WalError};
 use crate::record::le::{u32_at, u64_at};
-use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Lsn, Mark, Pos, frame_len};
+use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Kind, Lsn, Mark, Pos, frame_len};
 use crate::sync::Arc;
 
 /// First read of a record; most fit.
@@ -72,10 +72,12 @@ impl Wal {
             bytes.truncate(have + more);
         }
         let frame = Frame::parse(&bytes, self.seed).map_err(damaged)?;
-        let next = next.filter(|next| next.start == pos + len as u64).map(|next| (next.first_lsn, next.prev_sum));
+        let next =
+            next.filter(|next| next.start == pos + len as u64).map(|next| (next.first_lsn, next.prev_sum, Kind::Set));
         let follows = next.or_else(|| {
             let rest = &bytes[len..];
-            frame_len(rest, self.seed).ok().map(|_| (u64_at(rest, 8), u32_at(rest, 36)))
+            let kind = || Kind::from_byte(rest[52]).unwrap_or(Kind::Set);
+            frame_len(rest, self.seed).ok().map(|_| (u64_at(rest, 8), u32_at(rest, 36), kind()))
         });
         if follows.is_some_and(|follows| !self.may_follow(frame.lsn, frame.sum(), follows)) {
             return Err(self.damage(&segment, pos, OUT_OF_PLACE.to_owned()));
@@ -139,7 +141,7 @@ impl Scan {
                 Ok(frame) => frame,
                 Err(fault) => return Err(self.damage_at(pos, fault_text(fault))),
             };
-            if !self.wal.may_follow(self.lsn, self.sum, (frame.lsn, frame.prev_sum)) {
+            if !self.wal.may_follow(self.lsn, self.sum, (frame.lsn, frame.prev_sum, frame.kind)) {
                 return Err(self.damage_at(pos, OUT_OF_PLACE.to_owned()));
             }
             (self.lsn, self.sum) = (frame.lsn, frame.sum());

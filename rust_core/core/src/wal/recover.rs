@@ -13,7 +13,7 @@ use super::ring::Ring;
 use super::segment::{SEGMENT_DIR, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
-use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, LOG_START, Lsn, Mark, Pos};
+use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Kind, LOG_START, Lsn, Mark, Pos};
 use crate::sync::Arc;
 
 pub(super) struct Recovered {
@@ -48,10 +48,7 @@ impl Stretch {
     /// The frame at the cursor, if it chains to what is believed.
     fn next(&self, cursor: &Mark, known: &Manifest) -> Result<Frame<'_>, Fault> {
         let frame = Frame::parse(self.at(cursor.pos), known.seed())?;
-        let chains = frame.lsn == cursor.lsn + 1
-            && frame.prev_sum == cursor.sum
-            && (cursor.epoch..=known.epoch).contains(&frame.epoch);
-        if chains { Ok(frame) } else { Err(Fault::Empty) }
+        if cursor.precedes(&frame) && frame.epoch <= known.epoch { Ok(frame) } else { Err(Fault::Empty) }
     }
 
     /// Walks one commit, a lone record or a whole batch; `Err` has the cursor behind its believable beginning.
@@ -72,9 +69,11 @@ impl Stretch {
         let mut count = 0;
         while cursor.pos < to.pos {
             let Ok(frame) = self.next(&cursor, known) else { break };
-            replay.apply(&frame, cursor.pos);
+            if frame.kind != Kind::Skip {
+                replay.apply(&frame, cursor.pos);
+                count += 1;
+            }
             cursor.pass(&frame);
-            count += 1;
         }
         count
     }

@@ -13,7 +13,7 @@ pub struct RecoveryReport {
     pub ring_record_count: u64,
     /// Segment files read.
     pub segment_count: usize,
-    /// Last version.
+    /// Version of the last record.
     pub last_lsn: Lsn,
     /// Bytes behind the last whole commit that were cut.
     pub cut_bytes: u64,
@@ -21,6 +21,8 @@ pub struct RecoveryReport {
     pub cut_reason: Option<&'static str>,
     /// Versions known to have existed, never durable, and lost with the power.
     pub lost_count: u64,
+    /// Versions behind it that may have existed and been lost with the power: none of them is given again.
+    pub skipped_count: u64,
     /// Milliseconds that the recovery took.
     pub duration_ms: u64,
 }

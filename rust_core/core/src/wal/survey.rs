@@ -6,7 +6,7 @@ use super::ring::{Marks, Ring};
 use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
 use super::{Damage, WalError};
 use crate::env::Disk;
-use crate::record::{Fault, Frame, Lsn, Mark, Pos};
+use crate::record::{Fault, Frame, Kind, Lsn, Mark, Pos};
 
 /// What a survey found.
 #[derive(Debug, Default)]
@@ -101,8 +101,7 @@ impl Walk<'_> {
 
     fn frame<'s>(&self, stretch: &'s Stretch, cursor: &Mark) -> Result<Frame<'s>, Fault> {
         let frame = Frame::parse(stretch.at(cursor.pos), self.seed)?;
-        let epochs = cursor.epoch..=self.grounds.epoch_max();
-        let chains = frame.lsn == cursor.lsn + 1 && frame.prev_sum == cursor.sum && epochs.contains(&frame.epoch);
+        let chains = cursor.precedes(&frame) && frame.epoch <= self.grounds.epoch_max();
         if chains { Ok(frame) } else { Err(Fault::Empty) }
     }
 
@@ -122,9 +121,11 @@ impl Walk<'_> {
         let mut cursor = *from;
         while cursor.pos < to.pos {
             let Ok(frame) = self.frame(stretch, &cursor) else { return };
-            (self.see)(&frame, cursor.pos);
+            if frame.kind != Kind::Skip {
+                (self.see)(&frame, cursor.pos);
+                self.survey.record_count += 1;
+            }
             cursor.pass(&frame);
-            self.survey.record_count += 1;
         }
     }
 

@@ -164,3 +164,23 @@ impl Rng {
         self.below(100) < percent
     }
 }
+
+/// A disk by itself: files and mapped memory of another, byte for byte.
+pub fn copy(disk: &MemDisk) -> MemDisk {
+    let twin = MemDisk::new();
+    for dir in ["", "segments"] {
+        for name in disk.list(dir).unwrap() {
+            let name = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+            if dir.is_empty() && name.contains('/') {
+                continue;
+            }
+            let mut bytes = spellkeep_core::env::disk::read_file(disk, &name).unwrap();
+            if let Some(region) = disk.region(&name) {
+                bytes = tree::region_bytes(&region);
+            }
+            twin.open(&name, spellkeep_core::env::OpenHow::Create).unwrap();
+            twin.alter(&name, |b| *b = bytes);
+        }
+    }
+    twin
+}

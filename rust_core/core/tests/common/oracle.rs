@@ -26,8 +26,12 @@ type Live = BTreeMap<Place, (Lsn, Vec<u8>, Option<u64>)>;
 
 #[derive(Clone, Default)]
 pub struct Oracle {
-    /// Record `n` has version `n + 1`.
-    pub log: Vec<Rec>,
+    /// Each record with its version.
+    pub log: Vec<(Lsn, Rec)>,
+    /// The last version of the log, which a record need not have: a power loss leaves versions out.
+    last: Lsn,
+    /// The last version that anybody saw, whatever became of it.
+    given: Lsn,
     /// Versions at which a commit ends.
     ends: BTreeSet<Lsn>,
     /// What was set and not removed, expired or not.
@@ -46,7 +50,7 @@ pub fn rec(kind: Kind, scope: &[u8], key: &str, value: &[u8]) -> Rec {
 
 impl Oracle {
     pub fn last(&self) -> Lsn {
-        self.log.len() as Lsn
+        self.last
     }
 
     pub fn version(&self, scope: &[u8], key: &str) -> Lsn {
@@ -60,19 +64,22 @@ impl Oracle {
     }
 
     fn push(&mut self, record: Rec) {
-        let lsn = self.last() + 1;
+        self.last += 1;
+        let lsn = self.last;
         let place = (record.scope.clone(), record.key.clone());
         match record.kind {
             Kind::Set => drop(self.kept.insert(place, (lsn, record.value.clone(), record.expires_us))),
             Kind::Delete | Kind::Expire => drop(self.kept.remove(&place)),
             Kind::Clear => self.kept.retain(|(scope, _), _| *scope != record.scope),
+            Kind::Skip => unreachable!("nobody asks for one"),
         }
-        self.log.push(record);
+        self.log.push((lsn, record));
     }
 
     /// Notes records that the store took as one commit, then asks for the acknowledgement.
     fn took(&mut self, store: &Store, lsn: Lsn, records: Vec<Rec>) -> Result<(), StoreError> {
         assert_eq!(lsn, self.last() + records.len() as Lsn, "versions have no gaps");
+        assert!(self.last() >= self.given, "version {} was given before", self.last() + 1);
         records.into_iter().for_each(|r| self.push(r));
         self.ends.insert(lsn);
         store.wal().acknowledge(lsn)?;
@@ -281,11 +288,11 @@ impl Oracle {
     fn history(&self, place: &Place) -> Vec<(Lsn, Kind)> {
         let mut found = Vec::new();
         let mut live = false;
-        for (at, r) in self.log.iter().enumerate() {
+        for (lsn, r) in &self.log {
             let own = r.scope == place.0 && (r.key == place.1 || (r.kind == Kind::Clear && live));
             if own {
                 live = r.kind == Kind::Set;
-                found.push((at as Lsn + 1, r.kind));
+                found.push((*lsn, r.kind));
             }
         }
         found.reverse();
@@ -317,8 +324,11 @@ impl Oracle {
 
     /// After a reopening: everything up to some version, whole commits, at least up to `floor`. Goes on from there.
     pub fn reopened(&mut self, store: &Store, floor: Lsn) {
-        let last = store.wal().last_lsn();
+        let next = store.wal().last_lsn();
+        let last = last_record(store);
+        let floor = self.log.iter().map(|(lsn, _)| *lsn).filter(|lsn| *lsn <= floor).max().unwrap_or(0);
         assert!(last >= floor, "version {floor} was acknowledged and {last} is the last one there");
+        self.given = self.given.max(self.acked);
         if last > self.last() {
             for r in std::mem::take(&mut self.maybe) {
                 self.push(r);
@@ -329,9 +339,13 @@ impl Oracle {
         let log = std::mem::take(&mut self.log);
         self.kept.clear();
         self.maybe.clear();
-        log.into_iter().take(last as usize).for_each(|r| self.push(r));
+        for (lsn, record) in log.into_iter().take_while(|(lsn, _)| *lsn <= last) {
+            self.last = lsn - 1;
+            self.push(record);
+        }
         self.ends.retain(|end| *end <= last);
-        assert_eq!(last, self.last());
+        self.last = next;
+        self.ends.insert(next);
         (self.acked, self.durable) = (last, last);
         self.now_us = store.expires_us(0);
         self.check(store);
@@ -342,25 +356,39 @@ impl Oracle {
         self.check_memory(store);
         let mut changes = store.changes(0).unwrap();
         let first = store.wal().first_lsn();
-        let mut expected = self.log.iter().skip(first as usize - 1);
+        let mut expected = self.log.iter().skip_while(|(lsn, _)| *lsn < first);
         while let Some(change) = changes.next_change().unwrap() {
             let key = String::from_utf8_lossy(&change.key).into_owned();
             let (scope, value, expires_us) = (change.scope.to_vec(), change.value.to_vec(), change.expires_us);
             let got = Rec { kind: change.kind, scope, key, value, expires_us };
-            assert_eq!(Some(&got), expected.next(), "version {}", change.lsn);
+            assert_eq!(Some(&(change.lsn, got)), expected.next());
         }
         assert!(expected.next().is_none());
-        let places: BTreeSet<Place> = self.log.iter().map(|r| (r.scope.clone(), r.key.clone())).collect();
+        let places: BTreeSet<Place> = self.log.iter().map(|(_, r)| (r.scope.clone(), r.key.clone())).collect();
         for place in places.iter().filter(|(_, key)| !key.is_empty()) {
             let map: Arc<_> = store.scope(&place.0);
             let got = store.history(&map, &place.1, usize::MAX).unwrap();
             let mut expected = self.history(place);
+            let newest = expected.first().copied();
             expected.retain(|(lsn, _)| *lsn >= first);
             // A clear is told as the end of what it removed.
             while expected.pop_if(|(_, kind)| *kind == Kind::Clear).is_some() {}
+            if expected.is_empty() && self.live().contains_key(place) {
+                expected.extend(newest);
+            }
             assert_eq!(got.iter().map(|c| (c.lsn, c.kind)).collect::<Vec<_>>(), expected, "{place:?}");
         }
     }
+}
+
+/// The last version that is a record's: one in the log, or what a snapshot has everything up to.
+fn last_record(store: &Store) -> Lsn {
+    let mut changes = store.changes(0).unwrap();
+    let mut last = store.recovery().snapshot_lsn;
+    while let Some(change) = changes.next_change().unwrap() {
+        last = change.lsn.max(last);
+    }
+    last
 }
 
 fn brief(state: &Live) -> Vec<(&str, Lsn, usize, Option<u64>)> {

@@ -82,8 +82,10 @@ pub fn check(left: Left<'_>, rng: &mut Rng, counts: &mut Counts) {
     counts.openings += 1;
     let mut after = oracle.clone();
     let asked = oracle.last();
+    // Nobody had seen what came later.
+    after.acked = floor.after_kill;
     after.reopened(&store, if power { floor.after_power_loss } else { floor.after_kill });
-    let (report, last) = (&store.recovery().log, after.last());
+    let (report, last) = (&store.recovery().log, after.acked);
     assert!(report.lost_count <= asked.saturating_sub(last), "{} of {asked} lost, {last} there", report.lost_count);
     assert!(power || report.lost_count == 0, "a kill lost {} records", report.lost_count);
     assert_eq!(report.cut_reason.is_some(), report.lost_count + report.cut_bytes > 0, "{report:?}");

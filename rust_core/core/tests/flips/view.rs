@@ -73,6 +73,7 @@ impl View {
                     drop(live.insert(place.clone(), (change.lsn, change.time_us, change.class, change.value.clone())));
                 }
                 Kind::Delete | Kind::Expire => drop(live.remove(&place)),
+                Kind::Skip => unreachable!("the feed leaves them out"),
                 Kind::Clear => {
                     for ((scope, _), history) in &mut histories {
                         let removes = history.first().is_some_and(|last| last.kind == Kind::Set);

@@ -48,13 +48,14 @@ pub fn run(bytes: &[u8]) {
         mend(&mut mended, 0, seed);
         return look(&mended, seed);
     }
-    let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Expire][from.below(4)];
+    let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Expire, Kind::Skip][from.below(5)];
     let class = [StateClass::Trusted, StateClass::Standard][from.below(2)];
     let (scope, key, value) = (from.bytes(), from.bytes(), from.bytes());
-    let (key, value) = match kind {
-        Kind::Set => (key, value),
-        Kind::Delete | Kind::Expire => (key, &[][..]),
-        Kind::Clear => (&[][..], &[][..]),
+    let (scope, key, value) = match kind {
+        Kind::Set => (scope, key, value),
+        Kind::Delete | Kind::Expire => (scope, key, &[][..]),
+        Kind::Clear => (scope, &[][..], &[][..]),
+        Kind::Skip => (&[][..], &[][..], &[][..]),
     };
     let seal = Seal {
         lsn: from.u64(),

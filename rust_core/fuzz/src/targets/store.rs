@@ -165,10 +165,11 @@ impl File {
     fn grow(&mut self, from: &mut Source<'_>, seed: u64) {
         let Some(at) = self.frames.last().copied() else { return };
         let Ok(last) = Frame::parse(self.bytes.get(at..).unwrap_or_default(), seed) else { return };
-        let kind = [Kind::Set, Kind::Delete, Kind::Clear][from.below(3)];
+        let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Skip][from.below(4)];
         let key = [&b"a"[..], b"b", b"new"][from.below(3)];
+        let left_out = u64::from(if kind == Kind::Skip { from.u8() } else { from.u8() / 200 });
         let seal = Seal {
-            lsn: last.lsn.wrapping_add(1).wrapping_add(u64::from(from.u8() / 200)),
+            lsn: last.lsn.wrapping_add(1).wrapping_add(left_out),
             time_us: from.u64(),
             prev_pos: u64::from(from.u16()) & !7,
             epoch: last.epoch.wrapping_add(u32::from(from.u8() / 200)),
@@ -177,8 +178,12 @@ impl File {
             flags: u16::from(from.u8() / 64),
             seed,
         };
-        let key = if kind == Kind::Clear { b"" } else { key };
-        let mut draft = Draft::of(kind, StateClass::Standard, SCOPE, key, from.bytes());
+        let (scope, key, value) = match kind {
+            Kind::Skip => (&[][..], &b""[..], &[][..]),
+            Kind::Clear => (SCOPE, &b""[..], from.bytes()),
+            _ => (SCOPE, key, from.bytes()),
+        };
+        let mut draft = Draft::of(kind, StateClass::Standard, scope, key, value);
         let end = at + last.bytes().len();
         put(&mut self.bytes, end, draft.seal(&seal).0);
         self.frames.push(end);

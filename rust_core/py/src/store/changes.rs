@@ -34,6 +34,7 @@ pub fn row<'py>(py: Python<'py>, change: &Change) -> PyResult<Row<'py>> {
         Kind::Delete => "delete",
         Kind::Clear => "clear",
         Kind::Expire => "expire",
+        Kind::Skip => "skip",
     };
     let key = if change.kind == Kind::Clear { None } else { Some(key_object(py, &change.key)?) };
     let value = (change.kind == Kind::Set).then(|| PyBytes::new(py, &change.value));

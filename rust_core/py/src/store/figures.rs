@@ -19,6 +19,7 @@ pub fn recovery<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, Py
     dict.set_item("cut_bytes", found.cut_bytes)?;
     dict.set_item("cut_reason", found.cut_reason)?;
     dict.set_item("lost_count", found.lost_count)?;
+    dict.set_item("skipped_count", found.skipped_count)?;
     dict.set_item("duration_ms", found.duration_ms)?;
     dict.set_item("snapshot_version", recovery.snapshot_lsn)?;
     dict.set_item("snapshot_row_count", recovery.snapshot_row_count)?;
