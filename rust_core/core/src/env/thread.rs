@@ -1,5 +1,6 @@
 //! Background threads: named, parked and woken. They never touch Python.
 
+use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
@@ -47,6 +48,16 @@ pub fn park() {
 /// Sleeps until woken or until `timeout_ms` has passed. May wake early.
 pub fn park_ms(timeout_ms: u64) {
     thread::park_timeout(Duration::from_millis(timeout_ms));
+}
+
+/// The answers of both, which run at the same time where the system has another thread to give.
+pub fn both<T: Send>(one: impl FnOnce() -> T, other: impl Fn() -> T + Sync) -> [T; 2] {
+    thread::scope(|scope| {
+        let beside = thread::Builder::new().spawn_scoped(scope, &other);
+        let one = one();
+        let other = beside.map_or_else(|_| other(), |beside| beside.join().unwrap_or_else(|p| resume_unwind(p)));
+        [one, other]
+    })
 }
 
 /// A monotonic millisecond counter for pacing; its zero means nothing.

@@ -3,6 +3,7 @@
 use super::checkpoint::Snapshots;
 use super::{Recovery, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
+use crate::env::thread::both;
 use crate::env::{Disk, Env, ExpiryClock};
 use crate::index::{Index, Meta};
 use crate::record::{Frame, Kind, Mark, Pos};
@@ -13,6 +14,7 @@ use crate::wal::{Damage, RecoveryReport, Replay, WalError};
 pub(super) struct Loader {
     disk: Arc<dyn Disk>,
     lasting: bool,
+    threads: bool,
     hash_seed: u64,
     clock: Arc<ExpiryClock>,
     view_budget_bytes: usize,
@@ -30,6 +32,7 @@ impl Loader {
         Self {
             disk: Arc::clone(&env.disk),
             lasting: env.lasting,
+            threads: env.threads,
             hash_seed,
             index: Index::new(hash_seed, Arc::clone(&clock), options.view_budget_bytes),
             clock,
@@ -59,20 +62,28 @@ impl Loader {
 
     /// The snapshots that are there and hold, newest first. Each is verified once: what comes next goes on with it.
     fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(usize, RedbSnapshot)>, WalError> {
-        let mut found = Vec::new();
         if self.disk.exists(SNAPSHOT_DIR)? {
             // Refuses a link in its place.
             self.disk.create_dir(SNAPSHOT_DIR)?;
         }
+        let mut there = Vec::new();
         for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
             let temporary = format!("{name}.tmp");
             if self.disk.exists(&temporary)? {
                 self.disk.remove(&temporary)?;
             }
             if self.disk.exists(name)? {
-                let opened = RedbSnapshot::open(&*self.disk, name, store_id, false);
-                found.extend(self.noted(opened)?.map(|snapshot| (slot, snapshot)));
+                there.push(slot);
             }
+        }
+        let open = |slot: usize| (slot, RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false));
+        let opened: Vec<_> = match there[..] {
+            [one, other] if self.threads => both(|| open(one), || open(other)).into(),
+            _ => there.into_iter().map(open).collect(),
+        };
+        let mut found = Vec::new();
+        for (slot, opened) in opened {
+            found.extend(self.noted(opened)?.map(|snapshot| (slot, snapshot)));
         }
         found.sort_by_key(|(slot, snapshot)| (std::cmp::Reverse(snapshot.mark().lsn), *slot));
         Ok(found)
