@@ -140,7 +140,7 @@ def test_changes_that_are_gone_are_an_error_and_not_a_gap(tmp_path: pathlib.Path
 
 def test_a_store_in_memory_rests_when_nothing_is_written() -> None:
     # Its log goes a segment at a time. Past 32 MiB the background once tried again and again to let go of a segment
-    # that was still to be kept: millions of checkpoints a second, on a processor of its own, for as long as it was open.
+    # that was still to be kept: millions of checkpoints a second, on a processor of its own, while it was open.
     with sk.open("memory:") as state:
         handle = state.scope(SCOUT)
         for i in range(400):
