@@ -56,11 +56,15 @@ def race(jobs: Sequence[Job], repeats: int, box_s: float, count_max: int) -> lis
             for job, each in zip(jobs, series, strict=True):
                 ready = job.prepare(each.count)
                 gc.collect(0)
-                whole_us = job.whole_ns() / ready / 1000
-                job.prepare(max(1, each.count // 2))
-                singles = job.singles_ns()
+                whole_ns = job.whole_ns()
+                if ready == 1:
+                    # It is a single one already, and slow enough.
+                    singles = array("q", [whole_ns])
+                else:
+                    job.prepare(each.count // 2)
+                    singles = job.singles_ns()
                 if number:
-                    each.repeats_us.append(whole_us)
+                    each.repeats_us.append(whole_ns / ready / 1000)
                     each.singles_ns.extend(singles)
     finally:
         gc.unfreeze()

@@ -67,6 +67,11 @@ def test_every_single_operation_is_timed() -> None:
     assert (series.count, len(series.singles_ns)) == (4, 7 * 2)
 
 
+def test_of_an_operation_that_is_a_turn_by_itself_the_turn_is_its_time() -> None:
+    [series] = race([_recording("A", [])], repeats=7, box_s=0.0, count_max=1)
+    assert [each / 1000 for each in series.singles_ns] == series.repeats_us
+
+
 @pytest.mark.parametrize("size_bytes", sorted({workload.size_bytes for workload in WORKLOADS if workload.keys > 4}))
 def test_no_write_stores_what_is_there(size_bytes: int) -> None:
     feed = Feed([f"key/{number}" for number in range(7)], size_bytes)

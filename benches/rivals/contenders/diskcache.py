@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import diskcache
 import ormsgpack
@@ -17,6 +17,7 @@ class Diskcache(Contender):
     name = "diskcache"
     survives = "kill"
     words = "kill -9; a power loss but for what follows the last checkpoint"
+    lacks: ClassVar[dict[str, str]] = {"list": "no search by prefix: all keys have to be read, seconds for 100,000"}
     settings = "eviction_policy='none', cull_limit=0, size_limit 64 GiB; defaults: WAL, synchronous=NORMAL, mmap 64 MB"
 
     def __init__(self, folder: Path, setting: Setting) -> None:
