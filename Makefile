@@ -129,12 +129,14 @@ bench: $(BUILT) $(RIVALS)/.made ## measure beside rivals, print, write docs/perf
 
 .PHONY: dashboard
 dashboard: $(DEV) ## measure the last commits with asv and write the site of their history (COMMITS=)
+	$(BIN)/asv machine --yes
 	git rev-list --first-parent -n $(COMMITS) HEAD | $(BIN)/asv run --skip-existing-successful HASHFILE:-
 	$(BIN)/asv publish HEAD
 	@echo "target/asv/html/index.html, to be looked at with: $(BIN)/asv preview"
 
 .PHONY: bench-compare
 bench-compare: $(DEV) ## measure this commit and BASE= with asv, in turn; fails when one is 10 % slower
+	$(BIN)/asv machine --yes
 	$(BIN)/asv continuous --factor 1.1 --interleave-rounds $(or $(BASE),$(error BASE= names the commit to compare with)) HEAD
 
 .PHONY: fmt
