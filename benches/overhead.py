@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import tempfile
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +20,13 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
+import ormsgpack
+
 import spellkeep
 from rivals import machine
-from rivals.contenders.by_hand import ByHand, PackedDict
+from rivals.contenders.by_hand import ByHand
 from rivals.contenders.protocol import Setting
-from rivals.race import REPEATS_MIN, Calls, race
+from rivals.race import REPEATS_MIN, Calls, Job, race
 from rivals.results import Goal, Results
 from rivals.stats import ratio
 from rivals.values import Feed
@@ -37,6 +40,57 @@ MODEL_CPU_MS = 5
 _CHUNK = b"prompt" * 300
 
 
+class _Loop:
+    """Statements in a loop of their own: a function around them would be a cost that the definition does not have."""
+
+    def __init__(self, name: str, loop: Callable[[list[Any]], None], make: Callable[[int], list[Any]]) -> None:
+        self.name, self._loop, self._make = name, loop, make
+        self._calls: list[Any] = []
+
+    def prepare(self, count: int) -> int:
+        """Make ready `count` rounds."""
+        self._calls = self._make(count)
+        return count
+
+    def whole_ns(self) -> int:
+        """Do them; the time of all."""
+        begun = perf_counter_ns()
+        self._loop(self._calls)
+        return perf_counter_ns() - begun
+
+    def singles_ns(self) -> array[int]:
+        """No figure here is about single ones."""
+        return array("q")
+
+
+def _loops(feed: Callable[[], Feed]) -> list[_Loop]:
+    """The baselines: a dict of packed values, written and read, and one of deep copies."""
+    packed: dict[str, bytes] = {}
+    copies: dict[str, Any] = {}
+
+    def pack(calls: list[Any]) -> None:
+        packb = ormsgpack.packb
+        for key, value in calls:
+            packed[key] = packb(value)
+
+    def unpack(calls: list[Any]) -> None:
+        unpackb = ormsgpack.unpackb
+        for key in calls:
+            unpackb(packed[key])
+
+    def deep_copy(calls: list[Any]) -> None:
+        deepcopy = copy.deepcopy
+        for key, value in calls:
+            copies[key] = deepcopy(value)
+
+    pack(feed().first())
+    return [
+        _Loop("dict", pack, feed().writes),
+        _Loop("get dict", unpack, feed().reads),
+        _Loop("deep copy", deep_copy, feed().writes),
+    ]
+
+
 @dataclass(frozen=True)
 class _Pair:
     name: str
@@ -47,28 +101,21 @@ class _Pair:
     note: str = ""
 
 
-def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -> tuple[list[Calls], list[_Pair]]:
+def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -> tuple[list[Job], list[_Pair]]:
     """Everything of one size that takes turns, and which of it is divided by which."""
-    setting = Setting(1, bytes_)
-    by_hand, packed = ByHand(folder / f"by-hand-{bytes_}", setting), PackedDict(folder, setting)
-    copies: dict[str, Any] = {}
-
-    def keep_copy(key: str, value: Any) -> None:
-        copies[key] = copy.deepcopy(value)
-
-    calls: dict[str, Callable[..., object]] = {"by hand": by_hand.set, "dict": packed.set, "deep copy": keep_copy}
-    pairs: list[_Pair] = []
     keys = [f"run/{number:06}" for number in range(KEYS)]
-    jobs: list[Calls] = []
+    feed = partial(Feed, keys, bytes_)
+    by_hand = ByHand(folder / f"by-hand-{bytes_}", Setting(1, bytes_))
+    calls: dict[str, Callable[..., object]] = {"by hand": by_hand.set}
+    pairs: list[_Pair] = []
+    jobs: list[Job] = []
     for state_class in StateClass:
         word = state_class.name.capitalize()
         handle = state.scope(StateScope.agent(f"{word}-{bytes_}"), state_class=state_class)
         calls[word] = handle.set
-        for at, (key, value) in enumerate(Feed(keys, bytes_).first()):
+        for key, value in feed().first():
             handle.set(key, value)
-            if not at:
-                packed.set(key, value)
-        jobs.append(Calls(f"get {word}", handle.get, Feed(keys, bytes_).reads, pairs=False))
+        jobs.append(Calls(f"get {word}", handle.get, feed().reads, pairs=False))
         pairs += [
             _Pair(
                 f"O1 set, {word}, {size}",
@@ -88,9 +135,6 @@ def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -
         ]
         if state_class is not StateClass.TRUSTED:
             pairs.append(_Pair(f"O3 {word}, {size}", word, "Trusted", f"set of {word} / set of Trusted", 1.03))
-    for key, value in Feed(keys, bytes_).first():
-        packed.set(key, value)
-    jobs.append(Calls("get dict", packed.get, Feed(keys, bytes_).reads, pairs=False))
     pairs.append(
         _Pair(
             f"O4 {size}",
@@ -101,7 +145,8 @@ def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -
             "It flatters: a deep copy takes longer than packing the same value, so any store looks free.",
         )
     )
-    jobs += [Calls(name, call, Feed(keys, bytes_).writes, pairs=True) for name, call in calls.items()]
+    jobs += [Calls(name, call, feed().writes, pairs=True) for name, call in calls.items()]
+    jobs += _loops(feed)
     return jobs, pairs
 
 
