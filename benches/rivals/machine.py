@@ -47,7 +47,7 @@ def _version(package: str) -> str | None:
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """What a reader has to know to compare: processor, system, file system, versions, load at the begin."""
+    """What a reader has to know to compare: processor, system, file system, versions, load at the start."""
     free = "without a GIL" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with the GIL"
     memory_gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     versions = {name: found for name in _PACKAGES if (found := _version(name))}
@@ -62,6 +62,6 @@ def describe(folder: Path) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, {_said('stat', '-f', '-c', '%T', str(folder))}",
         "python": f"{platform.python_implementation()} {platform.python_version()} {free}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "load": f"{os.getloadavg()[0]:.1f} at the begin",
+        "load": f"{os.getloadavg()[0]:.1f} at the start",
         "command": "python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }

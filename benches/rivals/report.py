@@ -171,9 +171,9 @@ def readme_figures(rivals: Results) -> list[str]:
         cells.append(number(statistics.median(read.repeats)) if read else "-")
         body.append([row.contender, *cells, SURVIVES[row.survives]])
     return [
-        f"`make bench`, {where['date']}, on {where['processor']}, {where['system']}, {where['python']}.",
-        "Microseconds; a value of 1 KB that differs from the stored one. Every workload, the lost ones first:",
-        "[docs/performance.md](docs/performance.md).",
+        f"`make bench`, {where['date']}, load {where['load']}, on {where['processor']},",
+        f"{where['system']}, {where['python']}. Microseconds; a value of 1 KB that differs from the",
+        "stored one. Every workload, the lost ones first: [docs/performance.md](docs/performance.md).",
         "",
         *table(["what", "set", "p99", "get", "survives"], body),
     ]
