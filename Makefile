@@ -24,6 +24,11 @@ CARGO := $(shell command -v cargo)
 # A Python 3.14 or newer that was built without a GIL.
 FREE_PYTHON := $(shell command -v python3.14t || command -v python3.15t)
 FREE_VENV := target/python314t
+RIVALS := target/rivals
+FIGURES := target/bench
+# Each is about Spellkeep alone.
+SOLO := benches/overhead.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
+COMMITS := 5
 
 .PHONY: help
 help: ## list the targets
@@ -109,9 +114,30 @@ endif
 fuzz: ## fuzz values, frames, scopes and recovery for a minute each (SECONDS=, TARGET=, ASAN=1)
 	rust_core/fuzz/run $(or $(SECONDS),$(FUZZ_S)) $(TARGET)
 
-.PHONY: bench-smoke
-bench-smoke: $(BUILT) $(DEV) ## run each benchmark once, briefly
-	$(PY) benches/smoke.py
+.PHONY: bench
+bench: $(BUILT) $(RIVALS)/.made ## measure beside rivals, print, write docs/performance.md (QUICK=1: a minute, print only)
+	@command -v redis-server >/dev/null || echo "Redis is left out: apt install redis-server" >&2
+	rm -rf $(FIGURES)
+	PYTHONPATH=python:benches $(RIVALS)/bin/python -m rivals --json $(FIGURES)/rivals.json $(if $(QUICK),--quick)
+	@for each in $(SOLO); do \
+		echo "$$each"; \
+		PYTHONPATH=python:benches $(RIVALS)/bin/python $$each --json $(FIGURES)/$$(basename $$each .py).json \
+			$(if $(QUICK),--quick); \
+	done
+	PYTHONPATH=python:benches $(RIVALS)/bin/python -m rivals.report $(FIGURES) \
+		$(if $(QUICK),,--page docs/performance.md --readme README.md)
+
+.PHONY: dashboard
+dashboard: $(DEV) ## measure the last commits with asv and write the site of their history (COMMITS=)
+	$(BIN)/asv machine --yes
+	git rev-list --first-parent -n $(COMMITS) HEAD | $(BIN)/asv run --skip-existing-successful HASHFILE:-
+	$(BIN)/asv publish HEAD
+	@echo "target/asv/html/index.html, to be looked at with: $(BIN)/asv preview"
+
+.PHONY: bench-compare
+bench-compare: $(DEV) ## measure this commit and BASE= with asv, in turn; fails when one is 10 % slower
+	$(BIN)/asv machine --yes
+	$(BIN)/asv continuous --factor 1.1 --interleave-rounds $(or $(BASE),$(error BASE= names the commit to compare with)) HEAD
 
 .PHONY: fmt
 fmt: $(DEV) ## format Rust and Python
@@ -139,6 +165,11 @@ $(MADE):
 
 $(DEV): requirements-dev.txt $(MADE)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(RIVALS)/.made: benches/rivals/requirements.txt $(MADE)
+	$(PY) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(BUILT): $(RUST_SOURCES) pyproject.toml $(MADE)

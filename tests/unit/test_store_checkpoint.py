@@ -136,3 +136,19 @@ def test_changes_that_are_gone_are_an_error_and_not_a_gap(tmp_path: pathlib.Path
         assert caught.value.code == "log.trimmed"
         with pytest.raises(errors.LimitExceeded, match="version 3002"):
             list(behind)
+
+
+def test_a_store_in_memory_rests_when_nothing_is_written() -> None:
+    # Its log goes a segment at a time. Past 32 MiB the background once tried again and again to let go of a segment
+    # that was still to be kept: millions of checkpoints a second, on a processor of its own, while it was open.
+    with sk.open("memory:") as state:
+        handle = state.scope(SCOUT)
+        for i in range(400):
+            handle.set(f"key {i % 10}", "x" * 100_000)
+        until = time.monotonic() + 30
+        before, count = -1, state.stats().checkpoint_count
+        while count != before and time.monotonic() < until:
+            time.sleep(0.2)
+            before, count = count, state.stats().checkpoint_count
+        assert count == before
+        assert count < 40

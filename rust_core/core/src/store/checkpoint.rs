@@ -172,6 +172,8 @@ pub(super) struct Checkpointer {
     closing: AtomicBool,
     count: AtomicU64,
     lsn: AtomicU64,
+    /// How far the log had come when the last one was made.
+    reached: AtomicU64,
 }
 
 impl Checkpointer {
@@ -186,6 +188,7 @@ impl Checkpointer {
             closing: AtomicBool::new(false),
             count: AtomicU64::new(0),
             lsn: AtomicU64::new(lsn),
+            reached: AtomicU64::new(0),
         }
     }
 
@@ -202,8 +205,13 @@ impl Checkpointer {
             // Of a file that does not say how long it is the next checkpoint will say what is wrong.
             (snapshot.mark(), snapshot.len_bytes().unwrap_or(0))
         });
-        let from =
-            if self.snapshots.lasting { mark.pos } else { self.wal.log_start() + self.keep.log_bytes.unwrap_or(0) };
+        let from = if self.snapshots.lasting {
+            mark.pos
+        } else {
+            // The log goes a segment at a time: another attempt at what the last one could not let go is no use.
+            let kept_to = self.wal.log_start() + self.keep.log_bytes.unwrap_or(0);
+            kept_to.max(self.reached.load(Ordering::Relaxed))
+        };
         from.saturating_add(self.log_bytes.max(len / 2))
     }
 
@@ -224,7 +232,8 @@ impl Checkpointer {
         let mut slots = self.snapshots.held();
         self.check()?;
         let lsn = self.wal.seal(SEAL_BYTES)?;
-        let mut needed = self.wal.end();
+        let reached = self.wal.end();
+        let mut needed = reached;
         if self.snapshots.lasting {
             // The older one first: should it fail, the newer one is as good as before.
             let age = |slot: &Option<Arc<RedbSnapshot>>| slot.as_ref().map_or(0, |s| s.mark().lsn + 1);
@@ -240,6 +249,7 @@ impl Checkpointer {
             self.verify(&mut slots)?;
         }
         let segment_count = self.wal.trim(self.pins.let_go(start))?;
+        self.reached.store(reached, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);
         Ok(Checkpoint { lsn, segment_count })

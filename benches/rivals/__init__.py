@@ -1,0 +1,1 @@
+"""Spellkeep side by side with what else keeps values: ``make bench``."""

@@ -1,0 +1,103 @@
+"""The slowest of many acknowledged writes: ``python benches/tails.py --json FILE``.
+
+200,000 sets a second, each due at its time whether or not the one before was late; a sync every 20 ms; checkpoints one
+after the other, asked for by a second thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import threading
+from array import array
+from pathlib import Path
+from time import perf_counter_ns, sleep
+
+import spellkeep
+from rivals import machine
+from rivals.results import Goal, Results
+from rivals.stats import clock_cost_ns, percentile
+from rivals.values import Feed
+from spellkeep import StateScope
+
+PER_S = 200_000
+KEYS = 1_000
+
+
+def paced(handle: spellkeep.store.ScopeHandle, count: int) -> tuple[array[int], array[int]]:
+    """Times of `count` sets: of the call, and from the moment when it was to begin."""
+    feed = Feed([f"run/{number:04}" for number in range(KEYS)], 120)
+    calls = feed.writes(count)
+    took, late = array("q", bytes(8 * count)), array("q", bytes(8 * count))
+    put, clock, step_ns = handle.set, perf_counter_ns, 1_000_000_000 // PER_S
+    due = clock() + 1_000_000
+    for at, (key, value) in enumerate(calls):
+        begun = clock()
+        while begun < due:
+            begun = clock()
+        put(key, value)
+        ended = clock()
+        took[at] = ended - begun
+        late[at] = ended - due
+        due += step_ns
+    return took, late
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description="Tail latency of acknowledged sets.")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the figures go")
+    parser.add_argument("--quick", action="store_true", help="2 seconds instead of 20")
+    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
+    chosen = parser.parse_args()
+    seconds = 2 if chosen.quick else 20
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
+        folder = Path(made)
+        where = machine.describe(folder)
+        with spellkeep.open(folder / "state") as state:
+            handle = state.scope(StateScope.agent("scout"))
+            paced(handle, PER_S // 4)
+            gc.collect()
+            gc.freeze()
+            done = threading.Event()
+
+            def checkpoints() -> None:
+                while not done.is_set():
+                    state.checkpoint()
+                    sleep(0.01)
+
+            before = state.stats()
+            thread = threading.Thread(target=checkpoints, name="checkpoints")
+            thread.start()
+            took, late = paced(handle, PER_S * seconds)
+            after = state.stats()
+            done.set()
+            thread.join()
+            gc.unfreeze()
+    took_sorted, late_sorted = sorted(took), sorted(late)
+    syncs, checkpointed = after.sync_count - before.sync_count, after.checkpoint_count - before.checkpoint_count
+    method = (
+        f"{PER_S:,} sets of 120 B a second for {seconds} s, due whether or not the one before was late; "
+        f"{syncs} syncs (every 20 ms) and {checkpointed} checkpoints meanwhile, asked for by a second thread. "
+        f"Timing one adds {clock_cost_ns():.0f} ns, left in."
+    )
+    results = Results("tails", "The slowest writes", method, where)
+    for name, percent, at_most in (
+        ("p50", 50.0, None),
+        ("p99", 99.0, None),
+        ("p99.9", 99.9, 15.0),
+        ("p99.99", 99.99, 60.0),
+        ("slowest", 100.0, None),
+    ):
+        figure = percentile(took_sorted, percent) / 1000
+        definition = f"of {len(took):,} single acknowledged sets, the time of the call"
+        note = f"{percentile(late_sorted, percent) / 1000:.1f} us counted from when it was due."
+        results.goals.append(Goal(f"{name} of a set", definition, figure, "us", at_most=at_most, note=note))
+    results.write(chosen.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
