@@ -105,10 +105,11 @@ fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalEr
     Ok(segments.into_values().collect())
 }
 
-fn load(segment: &Segment, from: Pos, end: Option<Pos>) -> Result<Stretch, WalError> {
+/// Reads into `bytes`, whose memory the segment before it had: fresh pages would take longer than the reading.
+fn load(segment: &Segment, from: Pos, end: Option<Pos>, mut bytes: Vec<u8>) -> Result<Stretch, WalError> {
     let at = segment.offset(from);
     let there = segment.file.len_named()?.saturating_sub(at);
-    let mut bytes = vec![0; end.map_or(there, |end| (end - from).min(there)) as usize];
+    bytes.resize(end.map_or(there, |end| (end - from).min(there)) as usize, 0);
     let read = segment.file.read_full_at(&mut bytes, at)?;
     bytes.truncate(read);
     Ok(Stretch { bytes, base: from })
@@ -143,6 +144,7 @@ pub(super) fn recover(
     let mut cursor = replay.begin(&known.store_id, known.log_start)?;
     let from = cursor;
     reaches(disk, &catalog, known, &from)?;
+    let mut spare = Vec::new();
     for (segment, next) in sealed.iter().zip(catalog.iter().skip(1)) {
         if next.header.start <= from.pos {
             // All of it is in the snapshot; it is kept for histories, which verify what they read.
@@ -150,15 +152,16 @@ pub(super) fn recover(
             continue;
         }
         begin(segment, &cursor)?;
-        let stretch = load(segment, cursor.pos, Some(next.header.start))?;
+        let stretch = load(segment, cursor.pos, Some(next.header.start), spare)?;
         while cursor.pos < next.header.start {
             let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(segment, &at, fault))?;
             report.record_count += stretch.apply(&cursor, &end, known, replay);
             cursor = end;
         }
+        spare = stretch.bytes;
     }
     begin(last, &cursor)?;
-    let stretch = load(last, cursor.pos, None)?;
+    let stretch = load(last, cursor.pos, None, spare)?;
     let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None, opener };
     tail.walk(&mut cursor, ring, &mut report, replay);
     report.last_lsn = cursor.lsn;
