@@ -1,4 +1,4 @@
-"""How long a store takes to open: ``python benches/reopen.py [--keys 1000000] [--json]``.
+"""How long a store takes to open: ``python benches/reopen.py [--keys 1000000] [--json FILE]``.
 
 One process fills a store and closes it or kills itself; others, one for each repeat, open what it left, note the time
 from ``open`` to the first value read, and leave it the way they found it. Files are in the page cache.
@@ -17,8 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import spellkeep as sk
+from rivals import machine
+from rivals.results import Goal, Results
 
 CASES = {
     "closed": "closed; from a snapshot",
@@ -66,53 +69,58 @@ def _run(step: str, folder: Path, case: str, key_count: int) -> str:
     return done.stdout
 
 
-def measure(case: str, key_count: int, repeats: int) -> dict[str, object]:
-    """Fill once, open ``repeats`` times after one that is not counted. Times in seconds."""
-    with tempfile.TemporaryDirectory(prefix="spellkeep-reopen-") as folder:
-        store = Path(folder) / "store"
+def measure(folder: Path, case: str, key_count: int, repeats: int) -> dict[str, Any]:
+    """Fill once, open `repeats` times after one that is not counted. Returns: what they told, times in seconds."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=folder) as made:
+        store = Path(made) / "store"
         _run("fill", store, case, key_count)
         found = [json.loads(_run("open", store, case, key_count)) for _ in range(repeats + 1)][1:]
-        byte_count = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    times = sorted(each["took_s"] for each in found)
-    median = statistics.median(times)
     rows = found[-1]["log_records"] + found[-1]["snapshot_rows"]
-    return {
-        "case": case,
-        "keys": key_count,
-        "median_s": round(median, 4),
-        "min_s": round(times[0], 4),
-        "max_s": round(times[-1], 4),
-        "records_per_s": round(rows / median),
-        "log_records": found[-1]["log_records"],
-        "snapshot_rows": found[-1]["snapshot_rows"],
-        "directory_bytes": byte_count,
-    }
+    return {**found[-1], "times_s": sorted(each["took_s"] for each in found), "rows": rows}
 
 
-def main() -> None:
-    """Measure the cases and print a line of each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", type=int, default=1_000_000, help="keys, with values of 100 bytes (default: 1000000)")
-    parser.add_argument("--repeats", type=int, default=7, help="openings of each (default: 7)")
-    parser.add_argument("--case", choices=CASES, help="only this one")
-    parser.add_argument("--json", action="store_true", help="for machines")
+def _goals(case: str, figures: dict[str, Any], key_count: int) -> list[Goal]:
+    times = figures["times_s"]
+    median = statistics.median(times)
+    rows = f"{figures['snapshot_rows']:,} rows of a snapshot, {figures['log_records']:,} records of the log"
+    definition = f"from open() to the first value read; {key_count:,} keys of 100 B, {CASES[case]}; {rows}"
+    spread = (times[0] * 1000, times[-1] * 1000)
+    goals = [Goal(f"open, {case}", definition, median * 1000, "ms", 1500.0, spread=spread)]
+    if case == "log":
+        rates = (figures["rows"] / times[-1], figures["rows"] / times[0])
+        definition = "records of the log over the time to open"
+        rate = figures["rows"] / median
+        goals.append(Goal("records replayed in a second", definition, rate, "count", at_least=1e6, spread=rates))
+    return goals
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description="How long a store takes to open.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
+    parser.add_argument("--quick", action="store_true", help="100,000 keys and 3 openings of each")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="with values of 100 bytes (default: 1000000)")
+    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.step:
         {"fill": _fill, "open": _open}[chosen.step[0]](chosen.step[1], chosen.case, chosen.keys)
-        return
-    for case in [chosen.case] if chosen.case else CASES:
-        row = measure(case, chosen.keys, chosen.repeats)
-        if chosen.json:
-            print(json.dumps(row), flush=True)
-        else:
-            print(f"{row['keys']:,} keys, {CASES[case]}:", flush=True)
-            print(
-                f"  {row['median_s']:.2f} s (of {chosen.repeats}: {row['min_s']:.2f} to {row['max_s']:.2f}), "
-                f"{row['records_per_s']:,} records/s, {row['directory_bytes'] / 1e6:,.0f} MB",
-                flush=True,
-            )
+        return 0
+    key_count, repeats = (100_000, 3) if chosen.quick else (chosen.keys, 7)
+    method = (
+        f"One process fills a store of {key_count:,} keys and closes it or kills itself; {repeats} others, after one "
+        "that is not counted, each open what it left and leave it as it was. Files are in the page cache."
+    )
+    results = Results("reopen", "Opening a store", method, machine.describe(chosen.folder))
+    for case in CASES:
+        results.goals += _goals(case, measure(chosen.folder, case, key_count, repeats), key_count)
+    for goal in results.goals:
+        print(f"{goal.name}: {goal.figure:,.0f} {goal.unit}, {goal.definition}", flush=True)
+    if chosen.json:
+        results.write(chosen.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
