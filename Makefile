@@ -18,12 +18,14 @@ FS := ext4,xfs
 OPS := 10000000
 EXPLORE_S := 60
 FUZZ_S := 60
+FLOOR := 92
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
 # A Python 3.14 or newer that was built without a GIL.
 FREE_PYTHON := $(shell command -v python3.14t || command -v python3.15t)
 FREE_VENV := target/python314t
+LLVM_COV := target/tools/cargo-llvm-cov-0.9.1/bin/cargo-llvm-cov
 
 .PHONY: help
 help: ## list the targets
@@ -86,6 +88,18 @@ ifeq ($(CARGO),)
 	@echo "SKIPPED: planting defects needs cargo, which is not on PATH."
 else
 	$(PY) tests/mutants/run.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+endif
+
+.PHONY: coverage
+coverage: $(DEV) ## lines of the core that its Rust tests run, by file; fails below 92 % (FLOOR=, SEED=)
+ifeq ($(CARGO),)
+	@echo "SKIPPED: coverage needs cargo, which is not on PATH."
+else
+	@test -x $(LLVM_COV) || cargo install --quiet --locked --root $(LLVM_COV:/bin/cargo-llvm-cov=) \
+		--target-dir target/tools/build cargo-llvm-cov@$(lastword $(subst -, ,$(LLVM_COV:/bin/cargo-llvm-cov=)))
+	SPELLKEEP_PERCENT=4 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) \
+		$(LLVM_COV) llvm-cov --quiet --locked --profile checked --lcov --output-path target/coverage.lcov
+	$(PY) tests/lines/report.py target/coverage.lcov --floor $(FLOOR)
 endif
 
 .PHONY: explore
