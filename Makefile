@@ -18,6 +18,7 @@ FS := ext4,xfs
 OPS := 10000000
 EXPLORE_S := 60
 FUZZ_S := 60
+FLOOR := 92
 THREADS := 4
 # With cargo missing, pip fetches a Rust of its own to build with, and whatever else needs cargo is skipped aloud.
 CARGO := $(shell command -v cargo)
@@ -29,6 +30,7 @@ FIGURES := target/bench
 # Each is about Spellkeep alone.
 SOLO := benches/overhead.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
 COMMITS := 5
+LLVM_COV := target/tools/cargo-llvm-cov-0.9.1/bin/cargo-llvm-cov
 
 .PHONY: help
 help: ## list the targets
@@ -91,6 +93,18 @@ ifeq ($(CARGO),)
 	@echo "SKIPPED: planting defects needs cargo, which is not on PATH."
 else
 	$(PY) tests/mutants/run.py $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED))
+endif
+
+.PHONY: coverage
+coverage: $(DEV) ## lines of the core that its Rust tests run, by file; fails below 92 % (FLOOR=, SEED=)
+ifeq ($(CARGO),)
+	@echo "SKIPPED: coverage needs cargo, which is not on PATH."
+else
+	@test -x $(LLVM_COV) || cargo install --quiet --locked --root $(LLVM_COV:/bin/cargo-llvm-cov=) \
+		--target-dir target/tools/build cargo-llvm-cov@$(lastword $(subst -, ,$(LLVM_COV:/bin/cargo-llvm-cov=)))
+	SPELLKEEP_PERCENT=4 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) \
+		$(LLVM_COV) llvm-cov --quiet --locked --profile checked --lcov --output-path target/coverage.lcov
+	$(PY) tests/lines/report.py target/coverage.lcov --floor $(FLOOR)
 endif
 
 .PHONY: explore

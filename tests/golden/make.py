@@ -1,7 +1,7 @@
 """Make the golden store of the format that this build writes: ``python tests/golden/make.py tests/golden/vN``.
 
 It holds every kind of record and of value. Run once per format version; every later build must read the result
-(test_golden.py), so a folder that is there is never made again.
+(test_golden.py), so a folder that is there is never made again: v1 was made by this script as it was then.
 """
 
 import datetime as dt
@@ -10,6 +10,7 @@ import enum
 import pathlib
 import shutil
 import sys
+import time
 import uuid
 from typing import Any
 
@@ -30,6 +31,13 @@ SCOPES = [
     StateScope.step("wf", "s/1"),
     StateScope.custom("größe"),
 ]
+
+# As long as a time to live can be: it is read for a hundred years.
+TTL_S = 3_155_760_000
+# Long enough for a footer with a table.
+LONG_LIST = [{"role": "user", "content": f"message {i}"} for i in range(100)]
+# Half of the ring is as much as one commit takes of it: this goes straight to a segment.
+LARGE = "x" * 32_800
 
 
 class Colour(enum.Enum):
@@ -59,14 +67,19 @@ def values() -> dict[str, Any]:
         "numbers": [decimal.Decimal("1.10"), 1 + 2j, uuid.UUID(int=2**100)],
         "arrays": [np.arange(6, dtype="<i4").reshape(2, 3), np.float32(1.5)],
         "enum": Colour.RED,
-        "long list": [{"role": "user", "content": f"message {i}"} for i in range(100)],
+        "long list": LONG_LIST,
         "long dict": {f"field {i}": i for i in range(100)},
     }
 
 
 def write(folder: pathlib.Path) -> None:
-    """Make the store in ``folder``, in two openings."""
+    """Make the store in ``folder``: what its log has let go, what its snapshot has too, and the rest."""
     sk.register(Colour, tag="golden.colour")
+    with sk.open(folder, ring_bytes=65536, segment_bytes=65536, keep_log_bytes=0) as state:
+        # Enough for a segment of its own, which goes.
+        state.set(SCOUT, "older than the log", "x" * 70_000)
+        state.set(SCOUT, "older than the log", {"kept": "by the snapshot alone"}, ttl_s=TTL_S)
+        state.checkpoint()
     with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
         for name, value in values().items():
             state.set(SCOUT, name, value)
@@ -79,13 +92,25 @@ def write(folder: pathlib.Path) -> None:
         state.delete(SCOUT, "deleted")
         state.set(CLEARED, "gone", 1)
         state.clear_scope(CLEARED)
-        state.set(SCOUT, "larger than the ring", "x" * 70_000)
+        state.set(SCOUT, "expires", "in 2126", ttl_s=TTL_S)
+        set_and_let_expire(state, "expired")
+        state.checkpoint()
     with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
         with state.batch() as batch:
             batch.set(SCOUT, "in a batch", [1])
             batch.set(CLEARED, "set after the clear", [2])
             batch.delete(StateScope.tool("search"), "here")
+        set_and_let_expire(state, "expired later")
+        state.set(SCOUT, "expires", "in 2126, too", ttl_s=TTL_S)
+        state.set(SCOUT, "larger than the ring", LARGE)
         state.set(SCOUT, "last", "done")
+
+
+def set_and_let_expire(state: sk.StateManager, key: str) -> None:
+    """Set it, and wait until the background thread has recorded that it expired."""
+    version = state.set(SCOUT, key, "for a moment", ttl_s=0.01)
+    while state.last_version == version:
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
@@ -95,4 +120,6 @@ if __name__ == "__main__":
     target.mkdir(parents=True)
     write(target)
     (target / "LOCK").unlink()
+    # Either snapshot may be gone, and the other one is the same.
+    (target / "snapshots" / "b.redb").unlink()
     shutil.rmtree(target / "__pycache__", ignore_errors=True)

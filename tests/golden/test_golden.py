@@ -1,8 +1,10 @@
 """Stores of every format version that was ever written are read by this build."""
 
+import datetime as dt
 import pathlib
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,23 +12,40 @@ import pytest
 import spellkeep as sk
 from spellkeep import StateClass, StateScope
 
-from .make import CLEARED, SCOPES, SCOUT, Colour, values
+from .make import CLEARED, LARGE, LONG_LIST, SCOPES, SCOUT, Colour, values
 
 FOLDERS = sorted(pathlib.Path(__file__).parent.glob("v[0-9]*"))
+# The first version that each log still has.
+FIRST = {"v1": 1, "v2": 3}
+
+EXPIRES_AT = dt.datetime(2126, 11, 23, 18, 50, 34, 43415, dt.UTC)
+
+
+def opened(folder: pathlib.Path, tmp_path: pathlib.Path, **options: Any) -> sk.StateManager:
+    sk.register(Colour, tag="golden.colour")
+    copy = shutil.copytree(folder, tmp_path / "store")
+    return sk.open(copy, ring_bytes=65536, segment_bytes=65536, **options)
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
-def state(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[sk.StateManager]:
-    sk.register(Colour, tag="golden.colour")
-    with sk.open(shutil.copytree(request.param, tmp_path / "store"), ring_bytes=65536, segment_bytes=65536) as state:
+def folder(request: pytest.FixtureRequest) -> pathlib.Path:
+    path: pathlib.Path = request.param
+    return path
+
+
+@pytest.fixture
+def state(folder: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[sk.StateManager]:
+    with opened(folder, tmp_path) as state:
         yield state
 
 
-def test_there_is_a_golden_store() -> None:
-    assert [folder.name for folder in FOLDERS][:1] == ["v1"]
+@pytest.fixture
+def second(tmp_path: pathlib.Path) -> Iterator[sk.StateManager]:
+    with opened(FOLDERS[1], tmp_path) as state:
+        yield state
 
 
-def test_every_value_of_a_golden_store_reads_as_it_was_written(state: sk.StateManager) -> None:
+def read_as_written(state: sk.StateManager) -> None:
     for name, value in values().items():
         got = state.get(SCOUT, name)
         if name == "arrays":
@@ -35,7 +54,34 @@ def test_every_value_of_a_golden_store_reads_as_it_was_written(state: sk.StateMa
                 assert np.array_equal(mine, theirs)
         else:
             assert (repr(got), type(got)) == (repr(value), type(value)), name
-    assert state.get(SCOUT, "larger than the ring") == "x" * 70_000
+
+
+def test_there_is_a_golden_store_of_every_version() -> None:
+    assert [folder.name for folder in FOLDERS] == ["v1", "v2"]
+
+
+def test_nothing_is_wrong_with_a_golden_store(folder: pathlib.Path) -> None:
+    report = sk.verify(folder)
+    assert report.damages == ()
+    assert report.record_count == report.last_version + 1 - FIRST[folder.name]
+
+
+def test_every_value_of_a_golden_store_reads_as_it_was_written(folder: pathlib.Path, state: sk.StateManager) -> None:
+    read_as_written(state)
+    large = {"v1": "x" * 70_000}.get(folder.name, LARGE)
+    assert state.get(SCOUT, "larger than the ring") == large
+
+
+def test_every_value_of_a_golden_store_is_found_on_disk(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with opened(folder, tmp_path, memory_budget_bytes=0) as state:
+        assert state.stats().resident_bytes < len(LARGE)
+        read_as_written(state)
+
+
+def test_one_item_of_a_large_value_is_found(state: sk.StateManager) -> None:
+    assert state.view(SCOUT, "long list")[57]["content"] == "message 57"
+    assert state.view(SCOUT, "long dict")["field 57"] == 57
+    assert state.view(SCOUT, "long list").to_python() == LONG_LIST
 
 
 def test_every_record_of_a_golden_store_has_its_effect(state: sk.StateManager) -> None:
@@ -48,11 +94,11 @@ def test_every_record_of_a_golden_store_has_its_effect(state: sk.StateManager) -
     assert live == set(SCOPES) - {StateScope.tool("search")}
 
 
-def test_the_history_of_a_golden_store_is_whole(state: sk.StateManager) -> None:
+def test_the_history_of_a_golden_store_is_whole(folder: pathlib.Path, state: sk.StateManager) -> None:
     assert [change.operation for change in state.history(SCOUT, "deleted")] == ["delete", "set"]
     assert [change.value for change in state.history(SCOUT, "twice")] == [2, 1]
     versions = [change.version for change in state.changes()]
-    assert versions == list(range(1, state.last_version + 1))
+    assert versions == list(range(FIRST[folder.name], state.last_version + 1))
 
 
 def test_a_golden_store_can_be_written_to(state: sk.StateManager) -> None:
@@ -60,3 +106,32 @@ def test_a_golden_store_can_be_written_to(state: sk.StateManager) -> None:
     state.flush()
     assert state.history(SCOUT, "twice")[0].version == version
     assert state.get(SCOUT, "twice") == 3
+
+
+def test_a_golden_store_can_be_checkpointed(state: sk.StateManager) -> None:
+    assert state.checkpoint() == state.last_version
+    assert state.verify().damages == ()
+
+
+def test_what_expires_in_a_golden_store_does_so_when_it_said(second: sk.StateManager) -> None:
+    entry = second.entry(SCOUT, "expires")
+    assert entry.value == "in 2126, too"
+    assert entry.expires_at == EXPIRES_AT
+    assert [change.value for change in second.history(SCOUT, "expires")] == ["in 2126, too", "in 2126"]
+
+
+def test_what_had_expired_in_a_golden_store_stays_so(second: sk.StateManager) -> None:
+    for key in ("expired", "expired later"):
+        assert not second.exists(SCOUT, key)
+        assert [change.operation for change in second.history(SCOUT, key)] == ["expire", "set"]
+
+
+def test_the_snapshot_of_a_golden_store_has_what_its_log_let_go(second: sk.StateManager) -> None:
+    assert second.recovery.snapshot_damage == []
+    assert 0 < second.recovery.snapshot_version < second.last_version
+    entry = second.entry(SCOUT, "older than the log")
+    assert entry.value == {"kept": "by the snapshot alone"}
+    assert entry.version == 2
+    with pytest.raises(sk.errors.LimitExceeded, match=r"begins with version 3") as refused:
+        list(second.changes(since=1))
+    assert refused.value.code == "log.trimmed"

@@ -2,7 +2,7 @@
 //! or a power loss can end it, opened again, and compared with what it had acknowledged.
 //!
 //! `SPELLKEEP_SEED` runs the same states again, `SPELLKEEP_RUN` and `SPELLKEEP_STATE` one of them alone. With
-//! `SPELLKEEP_SECONDS` it takes fresh seeds for that long (`make explore`).
+//! `SPELLKEEP_SECONDS` it takes fresh seeds for that long (`make explore`); `SPELLKEEP_PERCENT` makes a round shorter.
 
 mod common;
 mod explore {
@@ -55,6 +55,7 @@ fn fault_runs(seed: u64, wanted: u64) {
 
 fn rounds(test: &str, wanted: u64, round: fn(u64, u64)) {
     let mut seed = common::seed(test);
+    let wanted = wanted * common::percent() / 100;
     let Some(seconds) = number("SPELLKEEP_SECONDS") else { return round(seed, wanted) };
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(seconds) {

@@ -4,7 +4,7 @@ mod common;
 
 use common::oracle::Oracle;
 use common::sim::SimDisk;
-use common::{Rng, WORDS, code, env_on, small};
+use common::{Rng, WORDS, code, env_on, small, thinned};
 use spellkeep_core::env::fault::Fault;
 use spellkeep_core::store::Store;
 use spellkeep_core::wal::{Durability, WalOptions};
@@ -92,7 +92,7 @@ fn sweep(word: Durability) {
             ("map", EIO),
         ] {
             let mut quiet = 0;
-            for after in (0..12).chain((12..64).step_by(4)) {
+            for after in thinned((0..12).chain((12..64).step_by(4))) {
                 for (forever, power) in [(false, after % 2 == 0), (true, after % 2 != 0)] {
                     runs += 1;
                     let run = || survive(op, after, forever, errno, small(word, mapped), power);

@@ -115,7 +115,12 @@ fn live(acts: &[Act], word: usize, mapped: bool) {
 
 fn config() -> ProptestConfig {
     let rng_seed = RngSeed::Fixed(common::seed("a_store_is_what_a_plain_model_says"));
-    ProptestConfig { cases: 150, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: (150 * common::percent() as u32).div_ceil(100),
+        failure_persistence: None,
+        rng_seed,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -136,11 +136,11 @@ impl Walk<'_> {
             let end = segments.get(index + 1).map(|next| next.header.start);
             let stretch = load(segment, end)?;
             let start = self.begin(segment, &stretch, cursor);
+            self.survey.first.get_or_insert(start);
             if start.lsn >= self.reach.upto {
                 cursor = Some(start);
                 break;
             }
-            self.survey.first.get_or_insert(start);
             let (at, done) = self.walk(segment, &stretch, start, end);
             cursor = Some(at);
             if done {

@@ -131,6 +131,17 @@ pub fn seed(test: &str) -> u64 {
     seed
 }
 
+/// How much of a sweep runs: `SPELLKEEP_PERCENT`, or all of it.
+pub fn percent() -> u64 {
+    let wanted = std::env::var("SPELLKEEP_PERCENT").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or(100).clamp(1, 100)
+}
+
+/// As many of `all` as a shortened run takes, from everywhere in it.
+pub fn thinned<T>(all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    all.step_by((100 / percent()) as usize)
+}
+
 /// xorshift64*.
 pub struct Rng(u64);
 

@@ -212,10 +212,11 @@ impl Disk for SimDisk {
     fn path_of(&self, name: &str) -> String {
         name.to_owned()
     }
-    fn create_dir(&self, _name: &str) -> Result<(), IoError> {
-        Ok(())
+    fn create_dir(&self, name: &str) -> Result<(), IoError> {
+        self.check("create_dir", name)
     }
     fn list(&self, dir: &str) -> Result<Vec<String>, IoError> {
+        self.check("list", dir)?;
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         Ok(self.held().tree.names.keys().filter_map(|n| n.strip_prefix(&prefix)).map(str::to_owned).collect())
     }
@@ -231,6 +232,7 @@ impl Disk for SimDisk {
         Ok(Arc::new(SimFile { disk: self.clone(), id }))
     }
     fn exists(&self, name: &str) -> Result<bool, IoError> {
+        self.check("exists", name)?;
         Ok(self.held().tree.names.contains_key(name))
     }
     fn rename(&self, from: &str, to: &str) -> Result<(), IoError> {
@@ -266,6 +268,7 @@ impl Disk for SimDisk {
         Ok(Box::new(Shared(Arc::clone(region))))
     }
     fn copy_map(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        self.check("copy_map", name)?;
         let id = self.find("map", name)?;
         let state = self.held();
         let Some(file) = state.tree.files.get(&id) else { return Err(self.find("map", "").unwrap_err()) };
@@ -285,6 +288,7 @@ impl Disk for SimDisk {
         Ok(self.held().locked)
     }
     fn incarnation(&self) -> Result<u64, IoError> {
+        self.check("incarnation", "")?;
         Ok(self.held().tree.incarnation)
     }
     fn unique_id(&self) -> Result<[u8; 16], IoError> {
@@ -350,10 +354,13 @@ impl DiskFile for SimFile {
         refused.map_or(Ok(()), |errno| Err(refusal(errno)))
     }
     fn len(&self) -> io::Result<u64> {
+        if let Some(errno) = self.strike("len") {
+            return Err(refusal(errno));
+        }
         Ok(self.with(|state, _| state.tree.files.get(&self.id).map_or(0, |f| f.contents.now.len() as u64)))
     }
     fn allocate(&self, len_bytes: u64) -> io::Result<()> {
-        let have = self.len()? as usize;
+        let have = self.with(|state, _| state.tree.files.get(&self.id).map_or(0, |f| f.contents.now.len()));
         let wanted = len_bytes as usize;
         let refused = self.strike("allocate");
         if let Some(errno) = refused.or(self.disk.grant.filter(|grant| wanted > have + grant).map(|_| ENOSPC)) {
