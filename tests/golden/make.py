@@ -7,9 +7,13 @@ It holds every kind of record and of value. Run once per format version; every l
 import datetime as dt
 import decimal
 import enum
+import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from typing import Any
@@ -38,6 +42,8 @@ TTL_S = 3_155_760_000
 LONG_LIST = [{"role": "user", "content": f"message {i}"} for i in range(100)]
 # Half of the ring is as much as one commit takes of it: this goes straight to a segment.
 LARGE = "x" * 32_800
+# What this script calls itself with.
+KILLED = "--killed"
 
 
 class Colour(enum.Enum):
@@ -72,8 +78,12 @@ def values() -> dict[str, Any]:
     }
 
 
-def write(folder: pathlib.Path) -> None:
-    """Make the store in ``folder``: what its log has let go, what its snapshot has too, and the rest."""
+def write(folder: pathlib.Path, elsewhere: pathlib.Path) -> None:
+    """Make the store in ``folder``: what its log has let go, what its snapshot has too, a power loss, and the rest.
+
+    Args:
+        elsewhere: on another file system, so that a copy there looks like the store after a power loss.
+    """
     sk.register(Colour, tag="golden.colour")
     with sk.open(folder, ring_bytes=65536, segment_bytes=65536, keep_log_bytes=0) as state:
         # Enough for a segment of its own, which goes.
@@ -95,7 +105,11 @@ def write(folder: pathlib.Path) -> None:
         state.set(SCOUT, "expires", "in 2126", ttl_s=TTL_S)
         set_and_let_expire(state, "expired")
         state.checkpoint()
-    with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
+    subprocess.run([sys.executable, __file__, KILLED, str(folder)], check=False)
+    shutil.copytree(folder, elsewhere)
+    with sk.open(elsewhere, ring_bytes=65536, segment_bytes=65536) as state:
+        if not state.recovery.skipped_count:
+            sys.exit(f"{elsewhere} is on the same file system as {folder}")
         with state.batch() as batch:
             batch.set(SCOUT, "in a batch", [1])
             batch.set(CLEARED, "set after the clear", [2])
@@ -104,6 +118,16 @@ def write(folder: pathlib.Path) -> None:
         state.set(SCOUT, "expires", "in 2126, too", ttl_s=TTL_S)
         state.set(SCOUT, "larger than the ring", LARGE)
         state.set(SCOUT, "last", "done")
+    shutil.rmtree(folder)
+    shutil.copytree(elsewhere, folder)
+
+
+def be_killed(folder: pathlib.Path) -> None:
+    """Write, and end without closing."""
+    state = sk.open(folder, ring_bytes=65536, segment_bytes=65536)
+    state.set(SCOUT, "before the power went", "flushed")
+    state.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def set_and_let_expire(state: sk.StateManager, key: str) -> None:
@@ -114,11 +138,14 @@ def set_and_let_expire(state: sk.StateManager, key: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == KILLED:
+        be_killed(pathlib.Path(sys.argv[2]))
     target = pathlib.Path(sys.argv[1])
     if target.exists():
         sys.exit(f"{target} is there already: a golden store is made once")
     target.mkdir(parents=True)
-    write(target)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        write(target, pathlib.Path(memory) / "store")
     (target / "LOCK").unlink()
     # Either snapshot may be gone, and the other one is the same.
     (target / "snapshots" / "b.redb").unlink()
