@@ -199,8 +199,9 @@ fn a_failing_sync_is_repaired_into_a_fresh_segment() {
         }
         kill(&disk, store);
         // Several losses, since each keeps what was not synced by chance.
-        for seed in 0..5 {
-            disk.lose_power(&mut Rng::new(seed * 7919 + 2));
+        for seed in 0..20 {
+            let (disk, mut oracle) = (SimDisk::of(disk.tree()), oracle.clone());
+            disk.lose_power(&mut Rng::new(seed));
             oracle.reopened(&open(&disk, small(Durability::Interval, mapped)), oracle.durable);
         }
     }
