@@ -27,9 +27,14 @@ fn a_manifest_of_an_earlier_opening_is_damage_and_cuts_nothing() {
             oracle.close(&store).unwrap();
             manifests.push(read_file(&disk, "MANIFEST").unwrap());
         }
-        for manifest in &manifests[..4] {
-            disk.alter("MANIFEST", |b| b.clone_from(manifest));
-            assert_eq!(code(Store::open(env(&disk), options)), "log.damaged");
+        for power_lost in [false, true] {
+            if power_lost {
+                disk.lose_power();
+            }
+            for manifest in &manifests[..4] {
+                disk.alter("MANIFEST", |b| b.clone_from(manifest));
+                assert_eq!(code(Store::open(env(&disk), options)), "log.damaged");
+            }
         }
         disk.alter("MANIFEST", |b| b.clone_from(&manifests[5]));
         oracle.reopened(&Store::open(env(&disk), options).unwrap(), 3);
