@@ -12,7 +12,7 @@ const BLOCK_BYTES: u64 = 4096;
 /// `inner` as it is, and changes that stay in memory.
 pub struct LookDisk {
     inner: Arc<dyn Disk>,
-    /// What was opened, made or (None) removed here.
+    /// What was opened to be changed, made or (None) removed here. What was only read is closed by whoever read it.
     files: Mutex<BTreeMap<String, Option<Arc<LookFile>>>>,
 }
 
@@ -108,7 +108,12 @@ impl Disk for LookDisk {
                 let file = self.inner.open(name, OpenHow::Read)?;
                 let len = file.len_named()?;
                 let changed = Changed { len, behind_len: len, blocks: BTreeMap::new() };
-                Arc::new(LookFile { path: file.path(), behind: Behind::File(file), changed: Mutex::new(changed) })
+                let file =
+                    Arc::new(LookFile { path: file.path(), behind: Behind::File(file), changed: Mutex::new(changed) });
+                if how == OpenHow::Read {
+                    return Ok(file);
+                }
+                file
             }
         };
         files.insert(name.to_owned(), Some(Arc::clone(&file)));
