@@ -248,7 +248,10 @@ impl Snapshot for RedbSnapshot {
                 let mut rows = txn.open_table(ROWS)?;
                 let mut dead = txn.open_table(DEAD)?;
                 for (place, row) in changes {
-                    let former = rows.insert(&place[..], &row[..])?.and_then(|former| Row::peek(former.value()));
+                    // Taken out first: redb joins pages that hold little only then. Rows that were only replaced would
+                    // each come to have a page of its own.
+                    let former = rows.remove(&place[..])?.and_then(|former| Row::peek(former.value()));
+                    rows.insert(&place[..], &row[..])?;
                     if let Some((pos, kind)) = former
                         && kind != Kind::Set
                     {
