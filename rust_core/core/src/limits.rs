@@ -33,6 +33,9 @@ pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.
 pub const BATCH_BYTES_MAX: usize = 1 << 30;
 
+/// Files of sealed segments that an open log keeps open, those that were read last. It opens others when they are read.
+pub const SEALED_OPEN_MAX: usize = 4;
+
 /// Longest time that a log may be asked to be kept, in days.
 pub const KEEP_DAYS_MAX: f64 = 36_525.0;
 

@@ -20,8 +20,9 @@ const DEAD: TableDefinition<u64, &[u8]> = TableDefinition::new("dead");
 /// `mark`: the mark with the id of the store.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const MARK: &str = "mark";
-/// redb keeps this much of the file in memory.
-const CACHE_BYTES: usize = 16 << 20;
+/// redb keeps this much of the file in memory, of each snapshot, and of one more while it is verified. They are read from
+/// end to end, and by those who want a cold value, for whom the system has the pages too.
+const CACHE_BYTES: usize = 2 << 20;
 
 /// An open redb file.
 pub struct RedbSnapshot {
@@ -221,7 +222,10 @@ impl Snapshot for RedbSnapshot {
                 let mut rows = txn.open_table(ROWS)?;
                 let mut dead = txn.open_table(DEAD)?;
                 for (place, row) in changes {
-                    let former = rows.insert(&place[..], &row[..])?.and_then(|former| Row::peek(former.value()));
+                    // Taken out first: redb joins pages that hold little only then. Rows that were only replaced would
+                    // each come to have a page of its own.
+                    let former = rows.remove(&place[..])?.and_then(|former| Row::peek(former.value()));
+                    rows.insert(&place[..], &row[..])?;
                     if let Some((pos, kind)) = former
                         && kind != Kind::Set
                     {

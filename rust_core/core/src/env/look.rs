@@ -12,7 +12,7 @@ const BLOCK_BYTES: u64 = 4096;
 /// `inner` as it is, and changes that stay in memory.
 pub struct LookDisk {
     inner: Arc<dyn Disk>,
-    /// What was opened, made or (None) removed here.
+    /// What was opened to be changed, made or (None) removed here. What was only read is closed by whoever read it.
     files: Mutex<BTreeMap<String, Option<Arc<LookFile>>>>,
 }
 
@@ -104,6 +104,7 @@ impl Disk for LookDisk {
             (Some(Some(file)), _) => return Ok(file),
             (_, OpenHow::Create) => self.file_of(name, Vec::new()),
             (Some(None), _) => return Err(self.fault("open", name, io::ErrorKind::NotFound)),
+            (None, OpenHow::Read) => return Ok(Arc::new(LookFile::over(self.inner.open(name, how)?)?)),
             (None, _) => Arc::new(LookFile::over(self.inner.open(name, OpenHow::Read)?)?),
         };
         files.insert(name.to_owned(), Some(Arc::clone(&file)));

@@ -141,13 +141,15 @@ impl Snapshots {
         self.anew(slot)
     }
 
-    /// Whether the file holds what was written up to `mark`, every page and row of it.
-    fn verify(&self, slot: usize, mark: Mark, seed: u64) -> Result<(), SnapshotError> {
+    /// Whether the file holds what was written up to `mark`, every page and row of it. The bytes of its rows.
+    fn verify(&self, slot: usize, mark: Mark, seed: u64) -> Result<u64, SnapshotError> {
         let there = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], self.store_id, true)?;
         if there.mark() != mark {
             return Err(SnapshotError::Damaged { file: there.path(), what: "its last commit does not hold".into() });
         }
-        there.for_each(seed, &mut |_| {})
+        let mut bytes = 0;
+        there.for_each(seed, &mut |row| bytes += row.frame.bytes().len() as u64)?;
+        Ok(bytes)
     }
 
     /// Makes an empty one in place of whatever is there.
@@ -165,8 +167,11 @@ pub(super) struct Checkpointer {
     pub(super) wal: Arc<Wal>,
     pub(super) pins: Arc<Pins>,
     keep: Retention,
-    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
+    /// A checkpoint is due when the log has grown by this much, or by half of what a snapshot holds if that is more.
     log_bytes: u64,
+    /// What a snapshot holds: counted when it is verified, and until then no more than its file. The file alone does not
+    /// tell: pages that are free keep it long, and with a longer wait for the next checkpoint it grows longer still.
+    held_bytes: AtomicU64,
     pub(super) snapshots: Snapshots,
     /// Set once and for all by `close`: what is under way ends after its next transaction.
     closing: AtomicBool,
@@ -179,11 +184,14 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn new(wal: &Arc<Wal>, options: &StoreOptions, snapshots: Snapshots) -> Self {
         let lsn = snapshots.current().map_or(0, |snapshot| snapshot.mark().lsn);
+        // Of a file that does not say how long it is the next checkpoint will say what is wrong.
+        let held_bytes = snapshots.current().map_or(0, |snapshot| snapshot.len_bytes().unwrap_or(0));
         Self {
             wal: Arc::clone(wal),
             pins: Arc::default(),
             keep: options.keep,
             log_bytes: options.checkpoint_log_bytes,
+            held_bytes: AtomicU64::new(held_bytes),
             snapshots,
             closing: AtomicBool::new(false),
             count: AtomicU64::new(0),
@@ -201,10 +209,7 @@ impl Checkpointer {
 
     /// Where in the log the next one is due.
     pub(super) fn due(&self) -> Pos {
-        let (mark, len) = self.snapshots.current().map_or((Mark::START, 0), |snapshot| {
-            // Of a file that does not say how long it is the next checkpoint will say what is wrong.
-            (snapshot.mark(), snapshot.len_bytes().unwrap_or(0))
-        });
+        let mark = self.snapshots.current().map_or(Mark::START, |snapshot| snapshot.mark());
         let from = if self.snapshots.lasting {
             mark.pos
         } else {
@@ -212,7 +217,7 @@ impl Checkpointer {
             let kept_to = self.wal.log_start() + self.keep.log_bytes.unwrap_or(0);
             kept_to.max(self.reached.load(Ordering::Relaxed))
         };
-        from.saturating_add(self.log_bytes.max(len / 2))
+        from.saturating_add(self.log_bytes.max(self.held_bytes.load(Ordering::Relaxed) / 2))
     }
 
     /// Ends what is under way, waits for it and lets go of the files.
@@ -262,7 +267,10 @@ impl Checkpointer {
         for (slot, held) in slots.iter_mut().enumerate() {
             let Some(mark) = held.as_ref().map(|snapshot| snapshot.mark()) else { continue };
             match self.snapshots.verify(slot, mark, self.wal.seed()) {
-                Ok(()) => self.snapshots.set_current(held.clone()),
+                Ok(bytes) => {
+                    self.held_bytes.store(bytes, Ordering::Relaxed);
+                    self.snapshots.set_current(held.clone());
+                }
                 Err(e @ SnapshotError::Damaged { .. }) => (*held, damage) = (None, Some(e)),
                 Err(e) => return Err(e.into()),
             }
@@ -345,5 +353,44 @@ impl Checkpointer {
             }
         }
         Ok(snapshot.mark())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env, mem::MemDisk};
+    use crate::record::{Draft, Kind, StateClass};
+    use crate::store::{Batch, Op, Store};
+
+    fn write(store: &Store, value_bytes: usize) {
+        for n in 0..200 {
+            let key = format!("key{n}");
+            let draft = Draft::of(Kind::Set, StateClass::Standard, b"s", key.as_bytes(), &vec![7; value_bytes]);
+            let mut batch = Batch::default();
+            batch.push(Op { map: store.scope(b"s"), draft, if_version: None });
+            while store.batch(&mut batch).is_err() {
+                store.make_room(value_bytes + 1000).unwrap();
+            }
+        }
+    }
+
+    /// By the length of the file, which free pages keep long, checkpoints became rarer for ever, and the log longer.
+    #[test]
+    fn the_next_checkpoint_is_due_by_what_a_snapshot_holds_and_not_by_how_long_its_file_is() {
+        let env = Env { threads: false, lasting: true, disk: Arc::new(MemDisk::new()), ..Env::memory() };
+        let log_bytes = 128 << 10;
+        let keep = Retention { log_bytes: Some(0), age_us: 0 };
+        let options = StoreOptions { keep, checkpoint_log_bytes: log_bytes, ..StoreOptions::default() };
+        let store = Store::open(env, options).unwrap();
+        let checkpointer = &store.keeper.checkpointer;
+        let wait_bytes = || checkpointer.due() - checkpointer.snapshots.current().unwrap().mark().pos;
+        write(&store, 10 << 10);
+        store.checkpoint().unwrap();
+        assert!((1_000_000..1_100_000).contains(&wait_bytes()), "{}: half of two megabytes", wait_bytes());
+        write(&store, 1000);
+        store.checkpoint().unwrap();
+        assert!(checkpointer.snapshots.current().unwrap().len_bytes().unwrap() > 2 << 20, "the file is as long");
+        assert_eq!(wait_bytes(), log_bytes);
     }
 }

@@ -67,7 +67,7 @@ impl Store {
 fn may_pass(error: &StoreError) -> bool {
     match error {
         StoreError::Wal(WalError::Damaged(_) | WalError::Missing { .. } | WalError::NotAStore(_)) => true,
-        StoreError::Wal(WalError::Io(e)) => e.source.kind() == std::io::ErrorKind::NotFound,
+        StoreError::Wal(e) => e.is_not_found(),
         _ => false,
     }
 }

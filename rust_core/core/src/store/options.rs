@@ -10,7 +10,7 @@ pub struct StoreOptions {
     pub wal: WalOptions,
     /// How much of the log is kept for histories.
     pub keep: Retention,
-    /// A checkpoint is due when the log has grown by this much, or by half a snapshot if that is more.
+    /// A checkpoint is due when the log has grown by this much, or by half of what a snapshot holds if that is more.
     pub checkpoint_log_bytes: u64,
     /// Values beyond so many bytes leave memory and are read back from the log or a snapshot; their keys stay. None: all
     /// values stay.

@@ -121,6 +121,11 @@ impl Wal {
         held(&self.append).status == Status::Closed
     }
 
+    /// Whether the log takes no appends because it was opened for looking only.
+    pub(super) fn is_read_only(&self) -> bool {
+        held(&self.append).status == Status::ReadOnly
+    }
+
     /// Last version given out.
     pub fn last_lsn(&self) -> Lsn {
         held(&self.append).last_lsn()

@@ -116,6 +116,11 @@ impl WalError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io(e) if e.source.raw_os_error().is_some_and(no_space))
     }
+
+    /// Whether the reason is that a file is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io(e) if e.source.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 fn no_space(errno: i32) -> bool {

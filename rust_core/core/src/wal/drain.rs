@@ -156,11 +156,7 @@ impl Wal {
     }
 
     pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>) {
-        let mut catalog = self.catalog.write().unwrap_or_else(|p| p.into_inner());
-        if catalog.last().is_some_and(|last| last.header.start == fresh.header.start) {
-            catalog.pop();
-        }
-        catalog.push(Arc::clone(&fresh));
+        self.catalog.adopt(Arc::clone(&fresh));
         self.allocated_end.store(fresh.header.start, Ordering::Release);
         drain.current = fresh;
     }

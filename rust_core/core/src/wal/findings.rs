@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::manifest::{MANIFEST, Manifest};
 use super::open::RING;
 use super::ring::Ring;
-use super::segment::{SEGMENT_DIR, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use super::segment::{SEGMENT_DIR, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::survey::{OpenRing, Survey};
 use super::{Damage, WalError};
 use crate::env::map::HeapRegion;
@@ -17,9 +17,16 @@ use crate::record::{LOG_START, Lsn, Pos};
 pub(super) struct Grounds {
     pub(super) manifest: Option<Manifest>,
     pub(super) ring: Option<OpenRing>,
-    /// By start. One whose header does not hold has only its start, from its name.
-    pub(super) segments: Vec<Segment>,
+    /// By start.
+    pub(super) segments: Vec<Found>,
     same_cache: bool,
+}
+
+/// A segment's file, which is opened when it is its turn to be read.
+pub(super) struct Found {
+    /// One that does not hold has only its start, from the file's name.
+    pub(super) header: SegmentHeader,
+    pub(super) name: String,
 }
 
 impl Grounds {
@@ -62,7 +69,7 @@ pub(super) fn grounds(disk: &dyn Disk, ring: bool, survey: &mut Survey) -> Resul
         Err(WalError::Damaged(damage)) => survey.damages.push(*damage),
         Err(e) => return Err(e),
     }
-    let mut found: BTreeMap<Pos, Segment> = BTreeMap::new();
+    let mut found: BTreeMap<Pos, Found> = BTreeMap::new();
     for name in disk.list(SEGMENT_DIR)? {
         let name = format!("{SEGMENT_DIR}/{name}");
         let given_up = |start: Pos| grounds.manifest.is_some_and(|manifest| start < manifest.log_start);
@@ -94,7 +101,7 @@ pub(super) fn grounds(disk: &dyn Disk, ring: bool, survey: &mut Survey) -> Resul
     Ok(grounds)
 }
 
-fn segment(disk: &dyn Disk, name: &str, survey: &mut Survey) -> Result<Option<Segment>, WalError> {
+fn segment(disk: &dyn Disk, name: &str, survey: &mut Survey) -> Result<Option<Found>, WalError> {
     let file = disk.open(name, OpenHow::Read)?;
     survey.file_count += 1;
     survey.byte_count += file.len_named()?;
@@ -104,7 +111,7 @@ fn segment(disk: &dyn Disk, name: &str, survey: &mut Survey) -> Result<Option<Se
     let what = match header {
         Some(header) if header.store_id == *survey.store_id.get_or_insert(header.store_id) => {
             if header.name() == name {
-                return Ok(Some(Segment { header, file }));
+                return Ok(Some(Found { header, name: name.to_owned() }));
             }
             "the segment was renamed"
         }
@@ -114,11 +121,11 @@ fn segment(disk: &dyn Disk, name: &str, survey: &mut Survey) -> Result<Option<Se
     survey.damages.push(Damage { len_bytes: SEGMENT_HEADER_BYTES, ..Damage::new(&file.path(), 0, 0, what) });
     let store_id = survey.store_id.unwrap_or_default();
     let bare = |start| SegmentHeader { store_id, start, first_lsn: 0, generation: 0, prev_sum: 0, version: 0 };
-    Ok(match header {
-        Some(header) if header.store_id == store_id => Some(Segment { header, file }),
-        Some(_) => None,
-        None => SegmentHeader::start_in(name).map(|start| Segment { header: bare(start), file }),
-    })
+    let header = match header {
+        Some(header) => Some(header).filter(|header| header.store_id == store_id),
+        None => SegmentHeader::start_in(name).map(bare),
+    };
+    Ok(header.map(|header| Found { header, name: name.to_owned() }))
 }
 
 fn open_ring(disk: &dyn Disk, survey: &mut Survey) -> Result<Option<OpenRing>, WalError> {

@@ -7,6 +7,7 @@
 mod append;
 mod background;
 mod big;
+mod catalog;
 mod damage;
 mod drain;
 mod findings;
@@ -28,7 +29,7 @@ use crate::env::thread::Alarm;
 use crate::env::wake::Waker;
 use crate::env::{Env, fork};
 use crate::record::{Lsn, Pos};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Ordering};
 
 pub use append::{Append, Refused};
 pub use damage::{Damage, WalError};
@@ -90,8 +91,7 @@ pub struct Wal {
     ring_capacity: u64,
     append: Mutex<append::AppendState>,
     drain: Mutex<drain::Drain>,
-    /// Every segment, by start.
-    catalog: RwLock<Vec<Arc<segment::Segment>>>,
+    catalog: catalog::Catalog,
     /// Stream position up to which segment space is certain.
     allocated_end: AtomicU64,
     written_lsn: AtomicU64,
@@ -192,25 +192,18 @@ impl Wal {
             let state = held(&self.append);
             (state.writer.head(), state.writer.used(), state.last_lsn())
         };
-        let (segment_count, start) = {
-            let segments = self.segments();
-            (segments.len(), segments.first().map_or(head, |first| first.header.start))
-        };
+        let start = self.catalog.first().map_or(head, |first| first.start);
         WalStats {
             last_lsn,
             synced_lsn,
             stream_bytes: head - crate::record::LOG_START,
             kept_bytes: head.saturating_sub(start),
-            segment_count,
+            segment_count: self.catalog.len(),
             ring_used_bytes,
             ring_bytes: self.ring_capacity,
             sync_count: self.sync_count.load(Ordering::Relaxed),
             repair_count: self.repair_count.load(Ordering::Relaxed),
         }
-    }
-
-    fn segments(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<segment::Segment>>> {
-        self.catalog.read().unwrap_or_else(|p| p.into_inner())
     }
 
     /// Where the stream ends now.

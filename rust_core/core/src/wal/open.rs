@@ -1,6 +1,7 @@
 //! Opening and closing: lock, manifest, recovery, ring, background thread, and the way back.
 
 use super::append::{AppendState, Status};
+use super::catalog::Catalog;
 use super::drain::Drain;
 use super::look::Opener;
 use super::manifest::{MANIFEST, Manifest};
@@ -15,7 +16,7 @@ use crate::env::map::HeapRegion;
 use crate::env::thread::monotonic_ms;
 use crate::env::{Disk, Env, OpenHow, fork};
 use crate::record::LOG_START;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, RwLock, WriteToken};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, WriteToken};
 
 pub(super) const RING: &str = "ring";
 pub(super) const LOCK: &str = "LOCK";
@@ -192,7 +193,7 @@ impl Wal {
         ring.begin_marks(manifest.epoch, end.lsn);
         let ring_capacity = ring.capacity();
         let (writer, reader) = ring.split(end.pos);
-        let current = recovered.catalog.last().map(Arc::clone).ok_or(WalError::Closed)?;
+        let current = Arc::new(recovered.last);
         let append = AppendState {
             writer,
             next_lsn: end.lsn + 1,
@@ -204,7 +205,7 @@ impl Wal {
         };
         let drain = Drain {
             reader,
-            current,
+            current: Arc::clone(&current),
             written: end.pos,
             synced: end.pos,
             synced_lsn: end.lsn,
@@ -222,7 +223,7 @@ impl Wal {
             ring_capacity,
             append: Mutex::new(append),
             drain: Mutex::new(drain),
-            catalog: RwLock::new(recovered.catalog),
+            catalog: Catalog::new(recovered.headers, current),
             allocated_end: AtomicU64::new(end.pos),
             written_lsn: AtomicU64::new(end.lsn),
             synced_lsn: AtomicU64::new(end.lsn),
@@ -287,7 +288,7 @@ impl Wal {
         }
         let header = drain.current.header;
         drain.current = Arc::new(Segment { header, file: closed_file(drain.current.file.path()) });
-        self.catalog.write().unwrap_or_else(|p| p.into_inner()).clear();
+        self.catalog.clear();
         held(&self.wakers).clear();
     }
 

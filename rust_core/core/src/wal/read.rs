@@ -12,11 +12,20 @@ const READ_AHEAD_BYTES: usize = 1024;
 const SCAN_BYTES: usize = 256 << 10;
 
 impl Wal {
-    /// The segment that holds a position, and the header of the one after it.
-    fn segment_of(&self, pos: Pos) -> Option<(Arc<Segment>, Option<SegmentHeader>)> {
-        let catalog = self.segments();
-        let index = catalog.partition_point(|s| s.header.start <= pos).checked_sub(1)?;
-        Some((Arc::clone(&catalog[index]), catalog.get(index + 1).map(|next| next.header)))
+    /// The segment that holds a position, open, and the header of the one after it.
+    fn segment_of(&self, pos: Pos) -> Result<(Arc<Segment>, Option<SegmentHeader>), WalError> {
+        let find = || self.catalog.find(pos);
+        let Some((header, next)) = find() else { return Err(self.no_record(pos)) };
+        let refused = match self.catalog.open(&*self.env.disk, &header) {
+            Ok(segment) => return Ok((segment, next)),
+            Err(refused) => refused,
+        };
+        if let (true, Some(next)) = (refused.is_not_found() && self.is_read_only(), next) {
+            // Nothing is removed here: whoever writes the store has let its log go that far.
+            self.catalog.trim(next.start);
+        }
+        // Or it was let go after it was found.
+        Err(if find().is_some_and(|(now, _)| now == header) { refused } else { self.no_record(pos) })
     }
 
     /// Why there is no segment for a position: a wrong one, or the log was closed meanwhile.
@@ -24,14 +33,14 @@ impl Wal {
         if self.is_closed() {
             return WalError::Closed;
         }
-        match self.segments().first() {
-            Some(first) if pos < first.header.start => WalError::Trimmed { first_lsn: first.header.first_lsn },
+        match self.catalog.first() {
+            Some(first) if pos < first.start => WalError::Trimmed { first_lsn: first.first_lsn },
             _ => WalError::NotAStore(format!("the log has no record at {pos}")),
         }
     }
 
-    fn damage(&self, segment: &Segment, pos: Pos, what: String) -> WalError {
-        Damage::new(&segment.file.path(), segment.offset(pos), 0, what).into()
+    fn damage(&self, header: &SegmentHeader, pos: Pos, what: String) -> WalError {
+        Damage::new(&self.env.disk.path_of(&header.name()), header.offset(pos), 0, what).into()
     }
 
     /// Everything appended so far can be read from segments afterwards.
@@ -57,8 +66,8 @@ impl Wal {
     /// # Errors
     /// As [`Wal::read`].
     pub fn read_written(&self, pos: Pos) -> Result<Vec<u8>, WalError> {
-        let Some((segment, next)) = self.segment_of(pos) else { return Err(self.no_record(pos)) };
-        let damaged = |fault| self.damage(&segment, pos, fault_text(fault));
+        let (segment, next) = self.segment_of(pos)?;
+        let damaged = |fault| self.damage(&segment.header, pos, fault_text(fault));
         let mut bytes = vec![0; READ_AHEAD_BYTES];
         let read = segment.file.read_full_at(&mut bytes, segment.offset(pos))?;
         bytes.truncate(read);
@@ -80,7 +89,7 @@ impl Wal {
             frame_len(rest, self.seed).ok().map(|_| (u64_at(rest, 8), u32_at(rest, 36), kind()))
         });
         if follows.is_some_and(|follows| !self.may_follow(frame.lsn, frame.sum(), follows)) {
-            return Err(self.damage(&segment, pos, OUT_OF_PLACE.to_owned()));
+            return Err(self.damage(&segment.header, pos, OUT_OF_PLACE.to_owned()));
         }
         bytes.truncate(len);
         Ok(bytes)
@@ -94,11 +103,9 @@ impl Wal {
 
     /// A scan over all records with a version above `since`.
     pub fn scan(self: &Arc<Self>, since: Lsn) -> Scan {
-        let catalog = self.segments();
-        let index = catalog.partition_point(|s| s.header.first_lsn <= since.saturating_add(1)).saturating_sub(1);
-        let (pos, lsn, sum) = catalog
-            .get(index)
-            .map_or((crate::record::LOG_START, 0, 0), |s| (s.header.start, s.header.first_lsn - 1, s.header.prev_sum));
+        let first = self.catalog.find_version(since);
+        let (pos, lsn, sum) =
+            first.map_or((crate::record::LOG_START, 0, 0), |first| (first.start, first.first_lsn - 1, first.prev_sum));
         Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
     }
 }
@@ -155,8 +162,8 @@ impl Scan {
     }
 
     fn damage_at(&self, pos: Pos, what: String) -> WalError {
-        match self.wal.segment_of(pos) {
-            Some((segment, _)) => self.wal.damage(&segment, pos, what),
+        match self.wal.catalog.find(pos) {
+            Some((header, _)) => self.wal.damage(&header, pos, what),
             None => self.wal.no_record(pos),
         }
     }
@@ -168,9 +175,7 @@ impl Scan {
         if self.pos >= end {
             return Ok(false);
         }
-        let Some((segment, next)) = self.wal.segment_of(self.pos) else {
-            return Err(self.damage_at(self.pos, fault_text(Fault::Empty)));
-        };
+        let (segment, next) = self.wal.segment_of(self.pos)?;
         let end = next.map_or(end, |next| end.min(next.start));
         let left = (end - self.pos) as usize;
         self.buffer.clear();

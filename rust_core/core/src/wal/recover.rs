@@ -12,13 +12,15 @@ use super::report::RecoveryReport;
 use super::ring::Ring;
 use super::segment::{SEGMENT_DIR, SEGMENT_VERSION, Segment, SegmentHeader};
 use super::{Damage, WalError};
-use crate::env::Disk;
+use crate::env::{Disk, OpenHow};
 use crate::record::{FRAME_HEADER_BYTES, Fault, Frame, Kind, LOG_START, Lsn, Mark, Pos};
-use crate::sync::Arc;
 
 pub(super) struct Recovered {
     pub(super) end: Mark,
-    pub(super) catalog: Vec<Arc<Segment>>,
+    /// Of every segment, by start.
+    pub(super) headers: Vec<SegmentHeader>,
+    /// The last of them, open for what comes.
+    pub(super) last: Segment,
     pub(super) report: RecoveryReport,
 }
 
@@ -80,8 +82,8 @@ impl Stretch {
 }
 
 /// The segments that count, by start. Of several with one start the highest generation counts; half-made ones go.
-fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalError> {
-    let mut segments: BTreeMap<Pos, Arc<Segment>> = BTreeMap::new();
+fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<SegmentHeader>, WalError> {
+    let mut headers: BTreeMap<Pos, SegmentHeader> = BTreeMap::new();
     let mut manifest_is_durable = false;
     for name in disk.list(SEGMENT_DIR)? {
         let name = format!("{SEGMENT_DIR}/{name}");
@@ -96,13 +98,13 @@ fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<Arc<Segment>>, WalEr
             disk.remove(&name)?;
             continue;
         }
-        let segment = Arc::new(Segment::open(disk, &name, &known.store_id)?);
+        let header = Segment::open(disk, &name, &known.store_id, OpenHow::Read)?.header;
         // Names sort by generation within a start, so the later one replaces.
-        if let Some(former) = segments.insert(segment.header.start, segment) {
-            disk.remove(&former.header.name())?;
+        if let Some(former) = headers.insert(header.start, header) {
+            disk.remove(&former.name())?;
         }
     }
-    Ok(segments.into_values().collect())
+    Ok(headers.into_values().collect())
 }
 
 /// Reads into `bytes`, whose memory the segment before it had: fresh pages would take longer than the reading.
@@ -124,9 +126,9 @@ pub(super) fn recover(
     replay: &mut dyn Replay,
     opener: Opener,
 ) -> Result<Recovered, WalError> {
-    let mut catalog = catalog(disk, known)?;
+    let mut headers = catalog(disk, known)?;
     // With the first opening the store gets its first segment, before its manifest says so.
-    if catalog.is_empty() && known.epoch == 0 {
+    if headers.is_empty() && known.epoch == 0 {
         let header = SegmentHeader {
             store_id: known.store_id,
             start: LOG_START,
@@ -135,52 +137,58 @@ pub(super) fn recover(
             prev_sum: 0,
             version: SEGMENT_VERSION,
         };
-        catalog.push(Arc::new(Segment::create(disk, header, 0, [&[], &[]])?));
+        Segment::create(disk, header, 0, [&[], &[]])?;
+        headers.push(header);
     }
-    let mut report = RecoveryReport { clean: known.clean, segment_count: catalog.len(), ..RecoveryReport::default() };
-    let Some((last, sealed)) = catalog.split_last() else {
+    let mut report = RecoveryReport { clean: known.clean, segment_count: headers.len(), ..RecoveryReport::default() };
+    let Some((last, sealed)) = headers.split_last() else {
         return Err(Damage::new(&disk.path_of(SEGMENT_DIR), 0, 0, "every segment is missing").into());
     };
     let mut cursor = replay.begin(&known.store_id, known.log_start)?;
     let from = cursor;
-    reaches(disk, &catalog, known, &from)?;
+    let last = Segment::open(disk, &last.name(), &known.store_id, OpenHow::Write)?;
+    reaches(disk, &headers, &last, known, &from)?;
     let mut spare = Vec::new();
-    for (segment, next) in sealed.iter().zip(catalog.iter().skip(1)) {
-        if next.header.start <= from.pos {
+    for (header, next) in sealed.iter().zip(headers.iter().skip(1)) {
+        let segment = Segment::reopen(disk, header)?;
+        if next.start <= from.pos {
             // All of it is in the snapshot; it is kept for histories, which verify what they read.
-            follows(segment, next)?;
+            follows(&segment, next)?;
             continue;
         }
-        begin(segment, &cursor)?;
-        let stretch = load(segment, cursor.pos, Some(next.header.start), spare)?;
-        while cursor.pos < next.header.start {
-            let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(segment, &at, fault))?;
+        begin(&segment, &cursor)?;
+        let stretch = load(&segment, cursor.pos, Some(next.start), spare)?;
+        while cursor.pos < next.start {
+            let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(&segment, &at, fault))?;
             report.record_count += stretch.apply(&cursor, &end, known, replay);
             cursor = end;
         }
         spare = stretch.bytes;
     }
-    begin(last, &cursor)?;
-    let stretch = load(last, cursor.pos, None, spare)?;
-    let mut tail = Tail { disk, known, segment: last, stretch, ring: None, patches: Vec::new(), torn: None, opener };
+    begin(&last, &cursor)?;
+    let stretch = load(&last, cursor.pos, None, spare)?;
+    let mut tail = Tail { disk, known, segment: &last, stretch, ring: None, patches: Vec::new(), torn: None, opener };
     tail.walk(&mut cursor, ring, &mut report, replay);
     report.last_lsn = cursor.lsn;
     let durable_lsn = tail.judge(&from, &cursor, &mut report)?;
     tail.mend(&cursor, durable_lsn)?;
-    Ok(Recovered { end: cursor, catalog, report })
+    Ok(Recovered { end: cursor, headers, last, report })
 }
 
 /// Refuses a log that no longer has what it must have: what was kept, and what a snapshot leaves off at.
-fn reaches(disk: &dyn Disk, catalog: &[Arc<Segment>], known: &Manifest, from: &Mark) -> Result<(), WalError> {
-    let first = catalog.first().map_or(LOG_START, |first| first.header.start);
+fn reaches(
+    disk: &dyn Disk,
+    headers: &[SegmentHeader],
+    last: &Segment,
+    known: &Manifest,
+    from: &Mark,
+) -> Result<(), WalError> {
+    let first = headers.first().map_or(LOG_START, |first| first.start);
     if first > known.log_start.min(from.pos) {
         let what = format!("the log begins at byte {first} of the stream, and was kept from {} on", known.log_start);
         return Err(Damage::new(&disk.path_of(SEGMENT_DIR), 0, from.lsn, what).into());
     }
-    let last = catalog.last().filter(|last| last.header.start <= from.pos);
-    if let Some(last) = last
-        && last.file.len_named()? < last.offset(from.pos)
-    {
+    if last.header.start <= from.pos && last.file.len_named()? < last.offset(from.pos) {
         let what = format!("the log is cut off before version {}, which a snapshot has", from.lsn);
         return Err(Damage::new(&last.file.path(), last.file.len_named()?, from.lsn, what).into());
     }
@@ -188,8 +196,8 @@ fn reaches(disk: &dyn Disk, catalog: &[Arc<Segment>], known: &Manifest, from: &M
 }
 
 /// Refuses a segment that does not reach to the next one.
-fn follows(segment: &Segment, next: &Segment) -> Result<(), WalError> {
-    if segment.file.len_named()? < segment.offset(next.header.start) {
+fn follows(segment: &Segment, next: &SegmentHeader) -> Result<(), WalError> {
+    if segment.file.len_named()? < segment.offset(next.start) {
         let what = "the log breaks off before the next segment";
         return Err(Damage::new(&segment.file.path(), segment.file.len_named()?, segment.header.first_lsn, what).into());
     }

@@ -3,7 +3,7 @@
 use super::{Wal, WalError, held};
 use crate::limits::KEEP_DAYS_MAX;
 use crate::record::{Frame, Lsn, Pos};
-use crate::sync::{Arc, Ordering};
+use crate::sync::Ordering;
 
 /// What is kept for histories although snapshots have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ impl Retention {
 impl Wal {
     /// Position of the first record that is kept.
     pub fn log_start(&self) -> Pos {
-        self.segments().first().map_or(Pos::MAX, |first| first.header.start)
+        self.catalog.first().map_or(Pos::MAX, |first| first.start)
     }
 
     /// The first version that is kept.
     pub fn first_lsn(&self) -> Lsn {
-        self.segments().first().map_or(1, |first| first.header.first_lsn)
+        self.catalog.first().map_or(1, |first| first.first_lsn)
     }
 
     /// Makes everything durable, and seals the current segment when it holds at least `least_bytes`, so that it can go
@@ -69,7 +69,7 @@ impl Wal {
     /// # Errors
     /// Damage, or the system's.
     pub fn start_for(&self, needed: Pos, keep: &Retention) -> Result<Pos, WalError> {
-        let starts: Vec<Pos> = self.segments().iter().map(|s| s.header.start).collect();
+        let starts = self.catalog.starts();
         let mut start = starts.first().copied().unwrap_or(needed);
         let (Some(keep_bytes), end) = (keep.log_bytes, self.end()) else { return Ok(start) };
         let oldest_us = self.env.clock.now_us().saturating_sub(keep.age_us);
@@ -106,13 +106,10 @@ impl Wal {
             next.store(&*self.env.disk)?;
             *manifest = next;
         }
-        let gone: Vec<Arc<_>> = {
-            let mut catalog = self.catalog.write().unwrap_or_else(|p| p.into_inner());
-            let count = catalog.partition_point(|s| s.header.start < start);
-            catalog.drain(..count).collect()
-        };
-        for segment in &gone {
-            self.env.disk.remove(&segment.header.name())?;
+        // Before they are removed: whoever does not find one then knows that it was let go.
+        let gone = self.catalog.trim(start);
+        for header in &gone {
+            self.env.disk.remove(&header.name())?;
         }
         Ok(gone.len())
     }

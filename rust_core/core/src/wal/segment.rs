@@ -69,13 +69,16 @@ impl SegmentHeader {
         })
     }
 
+    /// Where a stream position stands in the file.
+    pub fn offset(&self, pos: Pos) -> u64 {
+        pos - self.start + SEGMENT_HEADER_BYTES
+    }
+
     /// The file's name: it sorts by start, then generation.
     pub fn name(&self) -> String {
         format!("{SEGMENT_DIR}/{:016x}-{:04x}.seg", self.start, self.generation)
     }
-}
 
-impl SegmentHeader {
     /// The start that a file's name tells.
     pub fn start_in(name: &str) -> Option<Pos> {
         let digits = name.strip_prefix(SEGMENT_DIR)?.strip_prefix('/')?.split_once('-')?.0;
@@ -160,8 +163,8 @@ impl Segment {
     ///
     /// # Errors
     /// Damage when the header is not one; the system's errors.
-    pub fn open(disk: &dyn Disk, name: &str, store_id: &[u8; 16]) -> Result<Self, WalError> {
-        let file = disk.open(name, OpenHow::Write)?;
+    pub fn open(disk: &dyn Disk, name: &str, store_id: &[u8; 16], how: OpenHow) -> Result<Self, WalError> {
+        let file = disk.open(name, how)?;
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         let read = file.read_full_at(&mut bytes, 0)?;
         let header = (read == bytes.len()).then(|| SegmentHeader::decode(&bytes)).flatten();
@@ -172,9 +175,21 @@ impl Segment {
         }
     }
 
+    /// Opens, to be read, a segment that was open before: whatever has its name now must be the same one.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn reopen(disk: &dyn Disk, header: &SegmentHeader) -> Result<Self, WalError> {
+        let segment = Self::open(disk, &header.name(), &header.store_id, OpenHow::Read)?;
+        if segment.header == *header {
+            return Ok(segment);
+        }
+        Err(Damage::new(&segment.file.path(), 0, 0, "the segment is not the one that was here before").into())
+    }
+
     /// Where a stream position stands in the file.
     pub fn offset(&self, pos: Pos) -> u64 {
-        pos - self.header.start + SEGMENT_HEADER_BYTES
+        self.header.offset(pos)
     }
 
     /// Writes stream bytes at their position.

@@ -26,7 +26,7 @@ pub(super) fn skip_lost(env: &Env, known: &Manifest, recovered: &mut Recovered) 
     if known.clean || known.incarnation == env.disk.incarnation()? {
         return Ok(());
     }
-    let Some(last) = recovered.catalog.last() else { return Ok(()) };
+    let last = &recovered.last;
     let count = if known.unsynced_max == 0 { UNSYNCED_MAX } else { known.unsynced_max.min(UNSYNCED_MAX) };
     let end = recovered.end;
     let no_more =

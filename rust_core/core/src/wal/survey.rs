@@ -1,11 +1,11 @@
 //! A survey of the log: every byte of it is read, nothing is changed, and nothing that is found stops it.
 
-use super::findings::{Grounds, grounds};
+use super::findings::{Found, Grounds, grounds};
 use super::read::fault_text;
 use super::ring::{Marks, Ring};
-use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
+use super::segment::{SEGMENT_DIR, SegmentHeader};
 use super::{Damage, WalError};
-use crate::env::Disk;
+use crate::env::{Disk, OpenHow};
 use crate::record::{Fault, Frame, Kind, Lsn, Mark, Pos};
 
 /// What a survey found.
@@ -134,7 +134,7 @@ impl Walk<'_> {
         let mut cursor = None;
         for (index, segment) in segments.iter().enumerate() {
             let end = segments.get(index + 1).map(|next| next.header.start);
-            let stretch = load(segment, end)?;
+            let stretch = load(self.disk, segment, end)?;
             let start = self.begin(segment, &stretch, cursor);
             self.survey.first.get_or_insert(start);
             if start.lsn >= self.reach.upto {
@@ -152,7 +152,7 @@ impl Walk<'_> {
     }
 
     /// The mark at the start of a segment: what its header says, or else its first record.
-    fn begin(&mut self, segment: &Segment, stretch: &Stretch, before: Option<Mark>) -> Mark {
+    fn begin(&mut self, segment: &Found, stretch: &Stretch, before: Option<Mark>) -> Mark {
         let SegmentHeader { start, first_lsn, prev_sum, .. } = segment.header;
         let told = (first_lsn > 0).then(|| Mark { lsn: first_lsn - 1, pos: start, sum: prev_sum, epoch: 0 });
         // A segment begins with a commit, so its first record is as good a beginning as any.
@@ -168,7 +168,7 @@ impl Walk<'_> {
             (Some(before), Some(here)) => {
                 if self.survey.holes.last().is_none_or(|(_, mark)| mark.pos != start) {
                     let what = format!("the log breaks off at byte {} of the stream, before this segment", before.pos);
-                    self.note(segment.file.path(), 0, 0, before.lsn, here.lsn + 1, what);
+                    self.note(self.disk.path_of(&segment.name), 0, 0, before.lsn, here.lsn + 1, what);
                     self.survey.holes.push((before.pos, here));
                 }
                 if let Some((_, mark)) = self.survey.holes.last_mut() {
@@ -185,7 +185,7 @@ impl Walk<'_> {
     }
 
     /// Walks one segment. True when the survey has come as far as it goes.
-    fn walk(&mut self, segment: &Segment, stretch: &Stretch, from: Mark, end: Option<Pos>) -> (Mark, bool) {
+    fn walk(&mut self, segment: &Found, stretch: &Stretch, from: Mark, end: Option<Pos>) -> (Mark, bool) {
         let mut cursor = from;
         while end.is_none_or(|end| cursor.pos < end) {
             if cursor.lsn >= self.reach.upto {
@@ -206,13 +206,20 @@ impl Walk<'_> {
             let Some(next) = self.resume(stretch, at.pos, cursor.lsn) else {
                 let Some(end) = end else { return (cursor, true) };
                 let len = end - at.pos;
-                self.note(segment.file.path(), segment.offset(at.pos), len, cursor.lsn, 0, fault_text(fault));
+                self.note(
+                    self.disk.path_of(&segment.name),
+                    segment.header.offset(at.pos),
+                    len,
+                    cursor.lsn,
+                    0,
+                    fault_text(fault),
+                );
                 let lost = Mark { pos: end, ..cursor };
                 self.survey.holes.push((cursor.pos, lost));
                 return (lost, false);
             };
-            let (offset, len) = (segment.offset(at.pos), next.pos - at.pos);
-            self.note(segment.file.path(), offset, len, cursor.lsn, next.lsn + 1, fault_text(fault));
+            let (offset, len) = (segment.header.offset(at.pos), next.pos - at.pos);
+            self.note(self.disk.path_of(&segment.name), offset, len, cursor.lsn, next.lsn + 1, fault_text(fault));
             self.survey.holes.push((cursor.pos, next));
             cursor = next;
         }
@@ -220,7 +227,7 @@ impl Walk<'_> {
     }
 
     /// Goes on with a commit that the segment does not hold and the ring does.
-    fn in_ring(&mut self, segment: &Segment, cursor: &Mark, fault: Fault) -> Option<Mark> {
+    fn in_ring(&mut self, segment: &Found, cursor: &Mark, fault: Fault) -> Option<Mark> {
         if self.ring.is_none() {
             let (ring, _) = self.grounds.ring.as_mut()?;
             self.ring = Some(Stretch { bytes: ring.copy_from(cursor.pos), base: cursor.pos });
@@ -229,7 +236,7 @@ impl Walk<'_> {
         let done = self.commit(&stretch, cursor);
         if let Ok(to) = &done {
             if cursor.lsn < self.grounds.durable_lsn() {
-                let (file, offset) = (segment.file.path(), segment.offset(cursor.pos));
+                let (file, offset) = (self.disk.path_of(&segment.name), segment.header.offset(cursor.pos));
                 let what = format!("{}, which the ring still has", fault_text(fault));
                 self.note(file, offset, to.pos - cursor.pos, cursor.lsn, cursor.lsn + 1, what);
             }
@@ -275,11 +282,12 @@ impl Walk<'_> {
     }
 }
 
-fn load(segment: &Segment, end: Option<Pos>) -> Result<Stretch, WalError> {
+fn load(disk: &dyn Disk, segment: &Found, end: Option<Pos>) -> Result<Stretch, WalError> {
+    let file = disk.open(&segment.name, OpenHow::Read)?;
     let base = segment.header.start;
-    let there = segment.file.len_named()?.saturating_sub(segment.offset(base));
+    let there = file.len_named()?.saturating_sub(segment.header.offset(base));
     let mut bytes = vec![0; end.map_or(there, |end| there.min(end - base)) as usize];
-    let read = segment.file.read_full_at(&mut bytes, segment.offset(base))?;
+    let read = file.read_full_at(&mut bytes, segment.header.offset(base))?;
     bytes.truncate(read);
     Ok(Stretch { bytes, base })
 }
