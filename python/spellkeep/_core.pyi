@@ -327,7 +327,11 @@ class ReadView:
     def exists(self, scope: StateScope, key: str) -> bool:
         """Whether there is a value under `key`."""
     def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
-        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+        """The keys of a scope that start with `prefix`, ordered by code point.
+
+        Cost: O(log n), the keys found, and those that came or went since the last list; the first list of a scope sorts
+        its keys, which are then kept in order.
+        """
     def items(self, scope: StateScope, prefix: str = "") -> Items:
         """Keys and values of a scope, ordered by key; each value is decoded when it is reached, also after the end."""
     def list_scopes(self) -> list[StateScope]:
@@ -420,7 +424,11 @@ class Store:
     def exists(self, scope: StateScope, key: str) -> bool:
         """Whether there is a value under `key`."""
     def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
-        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+        """The keys of a scope that start with `prefix`, ordered by code point.
+
+        Cost: O(log n), the keys found, and those that came or went since the last list; the first list of a scope sorts
+        its keys, which are then kept in order.
+        """
     def items(self, scope: StateScope, prefix: str = "") -> Items:
         """Keys and values of a scope as they are now, ordered by key; each value is decoded when it is reached."""
     def _clear(self, scope: StateScope, *, acknowledge: bool = True) -> tuple[int, int]: ...
