@@ -141,7 +141,8 @@ impl ScopeMap {
         &self.scope
     }
 
-    pub(super) fn hash(&self, key: &[u8]) -> u32 {
+    /// Hash of a key: what the table goes by.
+    pub fn hash(&self, key: &[u8]) -> u32 {
         xxh3_64_with_seed(key, self.shared.seed) as u32
     }
 
@@ -173,7 +174,13 @@ impl ScopeMap {
     /// What a write to `key` must know.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Place<'_> {
-        let (hash, guard) = (self.hash(key), self.shared.collector.enter());
+        self.locate_hashed(self.hash(key), key)
+    }
+
+    /// The same of a key whose hash is known.
+    #[inline]
+    pub fn locate_hashed(&self, hash: u32, key: &[u8]) -> Place<'_> {
+        let guard = self.shared.collector.enter();
         let seen = self.table.get(&guard, hash, key, |entry| {
             let set_lsn = if entry.meta().kind == Kind::Set { entry.meta().lsn } else { 0 };
             let kept_lsn = if self.is_kept(entry) { set_lsn } else { 0 };
