@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
-from spellkeep.changes import StateClass
+from spellkeep.changes import Entry, StateClass
 from spellkeep.scope import ScopeKind
 
 __all__ = [
@@ -206,7 +206,6 @@ _Row: TypeAlias = tuple[
     bool,
     int | None,
 ]
-_Parts: TypeAlias = tuple[Any, int, int, int | None, int]
 
 @final
 class EntryBuffer:
@@ -292,7 +291,12 @@ class ScopeHandle:
         """The value under `key`, or `default`."""
     def view(self, key: str) -> Any:
         """A lazy view of the value under `key`. See ``StateManager.view``."""
-    def _entry_parts(self, key: str) -> _Parts | None: ...
+    def entry(self, key: str) -> Entry:
+        """The value under `key` with its version, times and class.
+
+        Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed); Closed, Forked.
+        """
+    def _entry_or_none(self, key: str) -> Entry | None: ...
     def delete(self, key: str, *, if_version: int | None = None) -> int:
         """Remove `key`; return the tombstone's version, or 0 when there was nothing."""
     def exists(self, key: str) -> bool:
@@ -323,11 +327,19 @@ class ReadView:
         Raises: ViewEnded (view.ended); InvalidKey; Corrupted (value.malformed); Forked.
         Cost: as ``StateManager.get``, and one more lookup if the key was written since.
         """
-    def _entry_parts(self, scope: StateScope, key: str) -> _Parts | None: ...
+    def entry(self, scope: StateScope, key: str) -> Entry:
+        """The value under `key` with its version, times and class.
+
+        Raises: KeyMissing (key.missing); ViewEnded (view.ended); InvalidKey; Corrupted (value.malformed); Forked.
+        """
     def exists(self, scope: StateScope, key: str) -> bool:
         """Whether there is a value under `key`."""
     def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
-        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+        """The keys of a scope that start with `prefix`, ordered by code point.
+
+        Cost: O(log n), the keys found, and those that came or went since the last list; the first list of a scope sorts
+        its keys, which are then kept in order.
+        """
     def items(self, scope: StateScope, prefix: str = "") -> Items:
         """Keys and values of a scope, ordered by key; each value is decoded when it is reached, also after the end."""
     def list_scopes(self) -> list[StateScope]:
@@ -410,7 +422,11 @@ class Store:
             Closed, Forked.
         Cost: one hash lookup without a lock; a field or item of a large value takes about a microsecond.
         """
-    def _entry_parts(self, scope: StateScope, key: str) -> _Parts | None: ...
+    def entry(self, scope: StateScope, key: str) -> Entry:
+        """The value under `key` with its version, times and class.
+
+        Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed); Closed, Forked.
+        """
     def delete(self, scope: StateScope, key: str, *, if_version: int | None = None) -> int:
         """Remove `key`; return the tombstone's version, or 0 when there was nothing and nothing was written.
 
@@ -420,7 +436,11 @@ class Store:
     def exists(self, scope: StateScope, key: str) -> bool:
         """Whether there is a value under `key`."""
     def list_keys(self, scope: StateScope, prefix: str = "") -> list[str]:
-        """The keys of a scope that start with `prefix`, ordered by code point. Cost: O(n log n) over the scope."""
+        """The keys of a scope that start with `prefix`, ordered by code point.
+
+        Cost: O(log n), the keys found, and those that came or went since the last list; the first list of a scope sorts
+        its keys, which are then kept in order.
+        """
     def items(self, scope: StateScope, prefix: str = "") -> Items:
         """Keys and values of a scope as they are now, ordered by key; each value is decoded when it is reached."""
     def _clear(self, scope: StateScope, *, acknowledge: bool = True) -> tuple[int, int]: ...

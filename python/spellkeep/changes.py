@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from spellkeep import _core
-from spellkeep.errors import KeyMissing
 from spellkeep.scope import StateScope
 
 __all__ = ["Change", "Changes", "Entry", "Operation", "StateClass"]
@@ -17,6 +16,7 @@ __all__ = ["Change", "Changes", "Entry", "Operation", "StateClass"]
 Operation: TypeAlias = Literal["set", "delete", "clear", "expire"]
 """What a change did."""
 
+# The compiled core reads it too.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_AT_ONCE = 256
 
@@ -39,6 +39,7 @@ def _expiry_from_us(expires_us: int | None) -> datetime | None:
     return None if expires_us is None else time_from_us(expires_us)
 
 
+# The compiled core makes these, going by the order of the fields.
 class Entry(NamedTuple):
     """A stored value and what is known of it.
 
@@ -55,14 +56,6 @@ class Entry(NamedTuple):
     updated_at: datetime
     expires_at: datetime | None
     state_class: StateClass
-
-
-def entry_from_parts(parts: _core._Parts | None, key: str) -> Entry:
-    """The entry that parts of the compiled core stand for. Raises: KeyMissing (key.missing) for None."""
-    if parts is None:
-        raise KeyMissing(f"nothing is stored under {key!r}", code="key.missing")
-    value, version, time_us, expires_us, state_class = parts
-    return Entry(value, version, time_from_us(time_us), _expiry_from_us(expires_us), StateClass(state_class))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, ItemsView, Iterator, Mutabl
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import _core
-from spellkeep.changes import Change, Entry, StateClass, entry_from_parts
+from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.errors import Conflict, KeyMissing, StateError
 from spellkeep.scope import StateScope
 
@@ -67,13 +67,6 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
         """The class of what is written through it, unless a call says otherwise."""
         return self._state_class
 
-    def entry(self, key: str) -> Entry:
-        """The value under `key` with its version, times and class.
-
-        Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
-        """
-        return entry_from_parts(self._entry_parts(key), key)
-
     def history(self, key: str, *, limit: int = 100) -> list[Change]:
         """The last changes of one key, newest first. See ``StateManager.history``."""
         return self.store.history(self.scope, key, limit=limit)
@@ -103,11 +96,11 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
     def _take(self, key: str, delete: Callable[..., int]) -> tuple[Any, int] | None:
         """Remove `key`; return its value and the tombstone's version, or None when there was nothing."""
         while True:
-            parts = self._entry_parts(key)
-            if parts is None:
+            entry = self._entry_or_none(key)
+            if entry is None:
                 return None
             try:
-                return parts[0], delete(key, if_version=parts[1])
+                return entry.value, delete(key, if_version=entry.version)
             except Conflict:
                 continue
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from spellkeep import _core
-from spellkeep.changes import Entry, entry_from_parts
+from spellkeep.changes import Entry
 from spellkeep.errors import KeyMissing, StateError
 from spellkeep.scope import StateScope
 
@@ -33,13 +33,6 @@ class ReadView(_core.ReadView):
     def __new__(cls, store: StateManager, *, max_age_s: float | None = None) -> Self:
         """A view of `store` as it is now. Use ``state.read_view()``."""
         return super().__new__(cls, store, max_age_s=max_age_s)
-
-    def entry(self, scope: StateScope, key: str) -> Entry:
-        """The value under `key` with its version, times and class.
-
-        Raises: KeyMissing (key.missing); ViewEnded (view.ended); InvalidKey; Forked.
-        """
-        return entry_from_parts(self._entry_parts(scope, key), key)
 
     def scope(self, scope: StateScope) -> ScopeView:
         """One scope of the view as a read-only mapping."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._async import durable, in_thread, take
 from spellkeep.batch import Batch
-from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row, entry_from_parts
+from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row
 from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
 from spellkeep.errors import StateError
 from spellkeep.figures import Recovery, Stats
@@ -117,13 +117,6 @@ class StateManager(_core.Store):
             state_class: class of what is written through it, unless a call says otherwise.
         """
         return ScopeHandle(self, scope, state_class)
-
-    def entry(self, scope: StateScope, key: str) -> Entry:
-        """The value under `key` with its version, times and class.
-
-        Raises: KeyMissing (key.missing); InvalidKey; Closed, Forked.
-        """
-        return entry_from_parts(self._entry_parts(scope, key), key)
 
     def clear_scope(self, scope: StateScope) -> int:
         """Remove every key of a scope with one record; return how many there were.

@@ -118,7 +118,7 @@ impl Meta {
     }
 
     #[inline]
-    fn key_len(&self) -> usize {
+    pub(super) fn key_len(&self) -> usize {
         usize::from(self.key_len & !(EXPIRES | COLD))
     }
 

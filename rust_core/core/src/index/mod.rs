@@ -5,12 +5,15 @@
 mod entry;
 mod expiries;
 mod life;
+mod list;
+mod order;
 mod place;
 mod read_view;
 mod resident;
 mod retained;
 mod schedule;
 mod scope_map;
+mod sorted;
 mod table;
 mod turns;
 mod undo;

@@ -42,10 +42,14 @@ impl Place<'_> {
     pub fn apply(&self, token: &mut WriteToken, mut meta: Meta, bytes: &[u8]) {
         meta.hash = self.hash;
         let entry = Entry::new(meta, bytes);
+        let (is_new, value_len) = (self.kept_lsn == 0 && meta.kind == Kind::Set, entry.value_len());
         if self.expires_us.is_some() || meta.expires() {
             self.replace_expiring(token, entry);
         } else {
             self.replace(token, entry);
+        }
+        if is_new {
+            self.map.note(&bytes[value_len..value_len + meta.key_len()]);
         }
     }
 

@@ -50,13 +50,13 @@ impl ScopeMap {
     }
 
     /// The version of the last clear that a view sees; 0 when there was none.
-    fn cleared_at(&self, lsn: Lsn) -> Lsn {
+    pub(super) fn cleared_at(&self, lsn: Lsn) -> Lsn {
         let (cleared_lsn, _) = self.cleared();
         if cleared_lsn <= lsn { cleared_lsn } else { self.shared.undo.clear_at(self.id(), lsn).unwrap_or(0) }
     }
 
     /// What a view sees of the entry that the table has now.
-    fn at(&self, now: &Entry, cleared_lsn: Lsn, moment: Moment) -> Option<Entry> {
+    pub(super) fn at(&self, now: &Entry, cleared_lsn: Lsn, moment: Moment) -> Option<Entry> {
         let entry = if now.meta().lsn <= moment.lsn {
             now.clone()
         } else {
@@ -75,17 +75,12 @@ impl ScopeMap {
         self.at(&now, self.cleared_at(moment.lsn), moment)
     }
 
-    /// The live entries at a moment that a view holds, as [`ScopeMap::list`].
-    pub fn list_at(&self, prefix: &[u8], moment: Moment) -> Vec<Entry> {
-        let mut found = Vec::new();
+    /// Whether there is a live entry at a moment that a view holds. Cost: O(n) over the scope.
+    pub fn has_any_at(&self, moment: Moment) -> bool {
         let cleared_lsn = self.cleared_at(moment.lsn);
         let guard = self.shared.collector.enter();
-        self.table.for_each(&guard, |now| {
-            if now.key().starts_with(prefix) {
-                found.extend(self.at(now, cleared_lsn, moment));
-            }
-        });
-        found.sort_unstable_by(|a, b| a.key().cmp(b.key()));
-        found
+        let mut has_any = false;
+        self.table.for_each(&guard, |now| has_any = has_any || self.at(now, cleared_lsn, moment).is_some());
+        has_any
     }
 }

@@ -1,12 +1,11 @@
 //! The scope table and, per scope, the map from key to entry.
 
-use std::cell::OnceCell;
-
 use crate::checksum::xxh3_64_with_seed;
 use seize::Collector;
 
 use super::entry::{Entry, Meta};
 use super::expiries::{Expiries, Expiring, Forgotten};
+use super::order::Order;
 use super::place::{Place, shift};
 use super::resident::Resident;
 use super::schedule::Schedule;
@@ -46,6 +45,8 @@ pub struct ScopeMap {
     pub(super) hidden_bytes: AtomicUsize,
     /// Made with the first entry that expires.
     pub(super) expiries: OnceLock<Box<Expiries>>,
+    /// Made with the first list, unless the scope is small.
+    pub(super) order: OnceLock<Box<Order>>,
     cleared_lsn: AtomicU64,
     cleared_pos: AtomicU64,
 }
@@ -113,6 +114,7 @@ impl Index {
                 kept_bytes: AtomicUsize::new(0),
                 hidden_bytes: AtomicUsize::new(0),
                 expiries: OnceLock::new(),
+                order: OnceLock::new(),
                 cleared_lsn: AtomicU64::new(0),
                 cleared_pos: AtomicU64::new(0),
             })
@@ -139,7 +141,8 @@ impl ScopeMap {
         &self.scope
     }
 
-    pub(super) fn hash(&self, key: &[u8]) -> u32 {
+    /// Hash of a key: what the table goes by.
+    pub fn hash(&self, key: &[u8]) -> u32 {
         xxh3_64_with_seed(key, self.shared.seed) as u32
     }
 
@@ -171,7 +174,13 @@ impl ScopeMap {
     /// What a write to `key` must know.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Place<'_> {
-        let (hash, guard) = (self.hash(key), self.shared.collector.enter());
+        self.locate_hashed(self.hash(key), key)
+    }
+
+    /// The same of a key whose hash is known.
+    #[inline]
+    pub fn locate_hashed(&self, hash: u32, key: &[u8]) -> Place<'_> {
+        let guard = self.shared.collector.enter();
         let seen = self.table.get(&guard, hash, key, |entry| {
             let set_lsn = if entry.meta().kind == Kind::Set { entry.meta().lsn } else { 0 };
             let kept_lsn = if self.is_kept(entry) { set_lsn } else { 0 };
@@ -270,27 +279,12 @@ impl ScopeMap {
         self.table.get_version(&guard, item.hash, item.lsn, look)
     }
 
-    /// The live entries whose key starts with `prefix`, ordered by key. Cost: O(n) over the scope, and the sort.
-    pub fn list(&self, prefix: &[u8]) -> Vec<Entry> {
-        let mut found = Vec::new();
-        let guard = self.shared.collector.enter();
-        // One moment for the whole list.
-        let now_us = OnceCell::new();
-        let is_over = |expires_us| expires_us <= *now_us.get_or_init(|| self.shared.clock.now_us());
-        self.table.for_each(&guard, |entry| {
-            if entry.key().starts_with(prefix) && self.is_kept(entry) && !entry.expires_us().is_some_and(is_over) {
-                found.push(entry.clone());
-            }
-        });
-        found.sort_unstable_by(|a, b| a.key().cmp(b.key()));
-        found
-    }
-
-    /// Bytes held: entries and cells.
+    /// Bytes held: entries, cells and the order of the keys.
     pub fn size_bytes(&self) -> usize {
         let guard = self.shared.collector.enter();
         let mut bytes = self.table.size(&guard).0 * size_of::<usize>();
         bytes += self.expiries.get().map_or(0, |expiries| expiries.size_bytes());
+        bytes += self.order.get().map_or(0, |order| order.size_bytes());
         self.table.for_each(&guard, |entry| bytes += entry.size_bytes());
         bytes
     }

@@ -1,10 +1,11 @@
 //! Batches: all or nothing, after a crash too. The records follow each other in the log and end with a mark.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::commit::{check_version, meta_of};
 use super::{Store, StoreError};
-use crate::index::ScopeMap;
+use crate::index::{Place, ScopeMap};
 use crate::record::{Draft, FLAG_BATCH, FLAG_BATCH_LAST, Kind, Lsn, Pos};
 use crate::sync::Arc;
 
@@ -18,31 +19,64 @@ pub struct Op {
     pub if_version: Option<Lsn>,
 }
 
-/// Scope and key.
-type Place = (Box<[u8]>, Box<[u8]>);
+/// Spreads what is a hash already over all bits.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Operations to commit as one. Of several on one key the last holds, with the condition of the first.
 #[derive(Default)]
 pub struct Batch {
     ops: Vec<Op>,
-    places: HashMap<Place, usize>,
+    /// Of the key of each.
+    hashes: Vec<u32>,
+    /// Which operation is on the scope and key of a hash, or on the ones whose hash is one less, and so on.
+    places: HashMap<u64, usize, BuildHasherDefault<Spread>>,
     bytes: usize,
 }
 
 impl Batch {
     /// Adds an operation. Returns its index in the result of the commit.
     pub fn push(&mut self, op: Op) -> usize {
-        let place = (op.map.scope().into(), op.draft.key().into());
+        let hash = op.map.hash(op.draft.key());
         self.bytes += op.draft.frame_len();
-        if let Some(index) = self.places.get(&place).copied() {
+        let mut place = (Arc::as_ptr(&op.map) as u64).rotate_left(32) ^ u64::from(hash);
+        while let Some(index) = self.places.get(&place).copied() {
             let former = &mut self.ops[index];
-            self.bytes -= former.draft.frame_len();
-            *former = Op { if_version: former.if_version.or(op.if_version), ..op };
-            return index;
+            if former.map.scope() == op.map.scope() && former.draft.key() == op.draft.key() {
+                self.bytes -= former.draft.frame_len();
+                *former = Op { if_version: former.if_version.or(op.if_version), ..op };
+                return index;
+            }
+            place = place.wrapping_add(1);
         }
         self.places.insert(place, self.ops.len());
+        self.hashes.push(hash);
         self.ops.push(op);
         self.ops.len() - 1
+    }
+
+    /// The map of `scope`, if the last operation was there too: saves the lookup.
+    pub fn last_map(&self, scope: &[u8]) -> Option<Arc<ScopeMap>> {
+        self.ops.last().filter(|op| op.map.scope() == scope).map(|op| Arc::clone(&op.map))
+    }
+
+    fn locate(&self, index: usize) -> Place<'_> {
+        let Op { map, draft, .. } = &self.ops[index];
+        map.locate_hashed(self.hashes[index], draft.key())
     }
 
     /// The operations.
@@ -60,7 +94,7 @@ impl Batch {
     fn plan(&self) -> Result<Vec<(usize, Pos)>, StoreError> {
         let mut plan = Vec::with_capacity(self.ops.len());
         for (index, op) in self.ops.iter().enumerate() {
-            let at = op.map.locate(op.draft.key());
+            let at = self.locate(index);
             check_version(op.if_version, &at, index)?;
             if op.draft.kind() != Kind::Delete || at.live_lsn != 0 {
                 plan.push((index, at.prev_pos));
@@ -89,9 +123,9 @@ impl Store {
             positions.push(pos);
         }
         for ((index, _), pos) in plan.iter().zip(&positions) {
-            let Op { map, draft, .. } = &batch.ops[*index];
+            let draft = &batch.ops[*index].draft;
             let meta = meta_of(draft, versions[*index], *pos, time_us);
-            map.locate(draft.key()).apply(append.token(), meta, draft.entry_bytes());
+            batch.locate(*index).apply(append.token(), meta, draft.entry_bytes());
         }
         append.done();
         self.note_expiring(batch);
@@ -163,5 +197,38 @@ fn batch_flags(i: usize, count: usize) -> u16 {
         1 if count == 1 => 0,
         1 => FLAG_BATCH_LAST,
         _ => FLAG_BATCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::record::StateClass;
+    use crate::wal::WalOptions;
+
+    #[test]
+    fn two_keys_of_one_hash_are_two_operations() {
+        let store = Store::open(Env { threads: false, ..Env::memory() }, WalOptions::default()).unwrap();
+        let (map, other) = (store.scope(b"scope"), store.scope(b"other"));
+        let mut seen = HashMap::new();
+        let one_more = |i: u64| {
+            let key = i.to_string();
+            seen.insert(map.hash(key.as_bytes()), key.clone()).map(|former| (former, key))
+        };
+        let (a, b) = (0..).find_map(one_more).unwrap();
+        let mut batch = Batch::default();
+        let mut push = |map: &Arc<ScopeMap>, key: &String, value: &[u8]| {
+            let draft = Draft::of(Kind::Set, StateClass::Standard, map.scope(), key.as_bytes(), value);
+            batch.push(Op { map: Arc::clone(map), draft, if_version: None })
+        };
+        let indexes = [push(&map, &a, b"1"), push(&map, &b, b"2"), push(&other, &a, b"3"), push(&map, &b, b"4")];
+        assert_eq!(indexes, [0, 1, 2, 1]);
+        assert_eq!(store.batch(&mut batch).unwrap(), [1, 2, 3]);
+        let value = |map: &ScopeMap, key: &String| map.get(key.as_bytes(), |entry| entry.value().to_vec());
+        assert_eq!(value(&map, &a).unwrap(), b"1");
+        assert_eq!(value(&map, &b).unwrap(), b"4");
+        assert_eq!(value(&other, &a).unwrap(), b"3");
+        assert_eq!(value(&other, &b), None);
     }
 }

@@ -137,7 +137,7 @@ impl ReadView {
     pub fn scopes(&self) -> Result<Vec<Arc<ScopeMap>>, StoreError> {
         self.reading(|index| {
             let mut scopes = index.scopes();
-            scopes.retain(|map| !map.list_at(b"", self.moment).is_empty());
+            scopes.retain(|map| map.has_any_at(self.moment));
             scopes
         })
     }

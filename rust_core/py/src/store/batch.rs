@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use pyo3::prelude::*;
+use spellkeep_core::index::ScopeMap;
 use spellkeep_core::limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX};
 use spellkeep_core::record::{Draft, Kind, StateClass};
 use spellkeep_core::store::{self, Op};
@@ -41,6 +42,12 @@ pub struct Batch {
 impl Batch {
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn map(&self, scope: &Bound<'_, StateScope>) -> Arc<ScopeMap> {
+        let encoded = scope.get().encoded();
+        let same = self.pending().batch.last_map(encoded);
+        same.unwrap_or_else(|| self.shared.scope(encoded))
     }
 
     /// Adds an operation, or says why not. The lock is given back before an exception is made: that runs Python code,
@@ -100,7 +107,7 @@ impl Batch {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let class = self::state_class(state_class, StateClass::Standard)?;
         let how = How { if_version, class, ttl: ttl_s, acknowledge: false };
-        let map = self.shared.scope(scope.get().encoded());
+        let map = self.map(scope);
         let mut draft = Draft::default();
         write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, how)?;
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
@@ -115,7 +122,7 @@ impl Batch {
         if_version: Option<Version>,
     ) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
-        let map = self.shared.scope(scope.get().encoded());
+        let map = self.map(scope);
         let key = key_str(key)?.as_bytes();
         let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })

@@ -1,7 +1,7 @@
 //! Errors of the engine as classes of `spellkeep.errors`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 use spellkeep_core::env::IoError;
 use spellkeep_core::error::Coded;
 use spellkeep_core::store::StoreError;
@@ -83,5 +83,6 @@ pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
 /// The error for a key without a live value.
 #[cold]
 pub fn missing(py: Python<'_>, key: &str) -> PyErr {
-    raise(py, "KeyMissing", "key.missing", &format!("nothing is stored under {key:?}"), None)
+    let shown = PyString::new(py, key).repr().map_or_else(|_| key.to_owned(), |shown| shown.to_string());
+    raise(py, "KeyMissing", "key.missing", &format!("nothing is stored under {shown}"), None)
 }

@@ -9,7 +9,7 @@ use spellkeep_core::sync::Arc;
 
 use super::failure::missing;
 use super::manager::Store;
-use super::read::{self, Items, Parts};
+use super::read::{self, Items};
 use super::write::{self, How};
 use super::{Shared, Ttl, Version, state_class};
 use crate::scope::{StateScope, key_str};
@@ -112,9 +112,15 @@ impl ScopeHandle {
         read::view(key.py(), &self.shared, Some(&self.map), key_str(key)?)
     }
 
-    /// The parts of the entry under `key`, or None.
-    #[pyo3(name = "_entry_parts")]
-    fn entry_parts<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Parts<'py>>> {
+    /// The value under `key` with its version, times and class.
+    fn entry<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let name = key_str(key)?;
+        read::entry(key.py(), &self.shared, &self.map, name)?.ok_or_else(|| missing(key.py(), name))
+    }
+
+    /// As ``entry``, or None when there is none.
+    #[pyo3(name = "_entry_or_none")]
+    fn entry_or_none<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         read::entry(key.py(), &self.shared, &self.map, key_str(key)?)
     }
 

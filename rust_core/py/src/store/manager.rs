@@ -16,9 +16,9 @@ use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
 use super::changes::{Changes, Row, row};
 use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
-use super::failure::to_py;
+use super::failure::{missing, to_py};
 use super::figures;
-use super::read::{self, Items, Parts};
+use super::read::{self, Items};
 use super::write::{self, How};
 use super::{Shared, Ttl, Version, state_class};
 use crate::scope::{StateScope, key_str};
@@ -161,16 +161,11 @@ impl Store {
         read::view(key.py(), &self.shared, self.known(scope)?.as_deref(), name)
     }
 
-    /// The parts of the entry under `key`, or None.
-    #[pyo3(name = "_entry_parts")]
-    fn entry_parts<'py>(
-        &self,
-        scope: &Bound<'py, StateScope>,
-        key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Parts<'py>>> {
-        let key = key_str(key)?;
-        let Some(map) = self.known(scope)? else { return Ok(None) };
-        read::entry(scope.py(), &self.shared, &map, key)
+    /// The value under `key` with its version, times and class.
+    fn entry<'py>(&self, scope: &Bound<'py, StateScope>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, name) = (scope.py(), key_str(key)?);
+        let found = self.known(scope)?.map(|map| read::entry(py, &self.shared, &map, name)).transpose()?;
+        found.flatten().ok_or_else(|| missing(py, name))
     }
 
     /// Remove `key`; return the tombstone's version, or 0 when there was nothing.

@@ -3,6 +3,7 @@
 mod batch;
 mod changes;
 mod damage;
+mod entry;
 mod failure;
 mod figures;
 mod handle;

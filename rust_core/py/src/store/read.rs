@@ -9,6 +9,7 @@ use spellkeep_core::sync::{Arc, AtomicUsize, Ordering};
 use std::ffi::{c_int, c_void};
 
 use super::Shared;
+use super::entry::entry_of;
 use super::failure::{missing, to_py};
 use crate::value::{self, BufferOwner, ValueSource, decode, window};
 
@@ -89,20 +90,10 @@ fn thawed(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &[u8]) -> PyResu
     py.detach(|| shared.thaw(map, key)).map_err(|e| to_py(py, e))
 }
 
-/// What `spellkeep.store` makes an `Entry` of: value, version, microseconds since the epoch when it was written and when
-/// it expires, number of the class.
-pub type Parts<'py> = (Bound<'py, PyAny>, u64, u64, Option<u64>, u8);
-
-/// The parts of a live entry.
-pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Parts<'py>>> {
+/// The entry of a key as a `spellkeep.Entry`, or None when there is none.
+pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    live(py, shared, map, key.as_bytes())?.map(|entry| parts_of(py, &entry)).transpose()
-}
-
-/// The parts of this entry.
-pub fn parts_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Parts<'py>> {
-    let meta = *entry.meta();
-    Ok((value_of(py, entry)?, meta.lsn, meta.time_us, entry.expires_us(), meta.class as u8))
+    live(py, shared, map, key.as_bytes())?.map(|entry| entry_of(py, &entry)).transpose()
 }
 
 /// Scopes from this size on are listed without holding up other threads.

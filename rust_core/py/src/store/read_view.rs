@@ -6,8 +6,9 @@ use spellkeep_core::index::Entry;
 use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
 
-use super::failure::to_py;
-use super::read::{self, Items, Parts};
+use super::entry::entry_of;
+use super::failure::{missing, to_py};
+use super::read::{self, Items};
 use super::{MaxAge, Store};
 use crate::scope::{StateScope, key_str};
 
@@ -75,14 +76,12 @@ impl ReadView {
         }
     }
 
-    /// The parts of the entry under `key`, or None.
-    #[pyo3(name = "_entry_parts")]
-    fn entry_parts<'py>(
-        &self,
-        scope: &Bound<'py, StateScope>,
-        key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Parts<'py>>> {
-        self.whole(scope, key)?.map(|entry| read::parts_of(scope.py(), &entry)).transpose()
+    /// The value under `key` with its version, times and class.
+    fn entry<'py>(&self, scope: &Bound<'py, StateScope>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.whole(scope, key)? {
+            Some(entry) => entry_of(scope.py(), &entry),
+            None => Err(missing(scope.py(), key_str(key)?)),
+        }
     }
 
     /// Whether there is a value under `key`.
