@@ -16,7 +16,7 @@ class Recovery:
         record_count: records read back.
         ring_record_count: of these, the ones that were only in the ring.
         segment_count: segment files read.
-        last_version: last version found.
+        last_version: version of the last record found.
         cut_bytes: bytes behind the last whole commit that were cut; never part of an acknowledged write.
         cut_reason: why, when bytes were cut or versions lost; else None.
         lost_count: versions known to have existed, never durable, and lost with the power.

@@ -39,6 +39,14 @@ def take(state: StateManager, op: Op) -> Any:
     return perform(state, op)
 
 
+def durable_record(state: StateManager) -> int:
+    """The last record that is called durable. The watermark may be a version that the opening left out."""
+    recovery = state.recovery
+    durable = state.durable_version
+    left_out = recovery.skipped_count and durable <= recovery.last_version + recovery.skipped_count + 1
+    return recovery.last_version if left_out else durable
+
+
 class _Thread(threading.Thread):
     def __init__(self, state: StateManager, settings: dict[str, Any], number: int) -> None:
         super().__init__(daemon=True)
@@ -65,7 +73,7 @@ class _Thread(threading.Thread):
             except spellkeep.errors.StateError as failure:
                 self._say("failed", f"{type(failure).__name__}: {failure}"[:500], time.monotonic_ns())
                 return
-            durable, upto = self.state.durable_version, self.state.last_version
+            durable, upto = durable_record(self.state), self.state.last_version
             # Last, so that what was told before the power went was true before it went.
             self._say("done", result, time.monotonic_ns(), durable, before, upto)
 
@@ -92,7 +100,7 @@ def main() -> None:
         if settings["lies"]:
             lie_about_syncs()
         os.write(
-            settings["pipe"], json.dumps([first, "ready", state.durable_version, time.monotonic_ns()]).encode() + b"\n"
+            settings["pipe"], json.dumps([first, "ready", durable_record(state), time.monotonic_ns()]).encode() + b"\n"
         )
         for number in range(first, first + settings["threads"]):
             _Thread(state, settings, number).start()

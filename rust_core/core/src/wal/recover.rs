@@ -66,17 +66,26 @@ impl Stretch {
     }
 
     /// Hands on each frame between two marks that [`Stretch::commit`] has verified.
-    fn apply(&self, from: &Mark, to: &Mark, known: &Manifest, replay: &mut dyn Replay) -> u64 {
+    fn apply(
+        &self,
+        from: &Mark,
+        to: &Mark,
+        known: &Manifest,
+        replay: &mut dyn Replay,
+        report: &mut RecoveryReport,
+    ) -> u64 {
         let mut cursor = *from;
         let mut count = 0;
         while cursor.pos < to.pos {
             let Ok(frame) = self.next(&cursor, known) else { break };
             if frame.kind != Kind::Skip {
                 replay.apply(&frame, cursor.pos);
+                report.last_lsn = frame.lsn;
                 count += 1;
             }
             cursor.pass(&frame);
         }
+        report.record_count += count;
         count
     }
 }
@@ -146,6 +155,7 @@ pub(super) fn recover(
     };
     let mut cursor = replay.begin(&known.store_id, known.log_start)?;
     let from = cursor;
+    report.last_lsn = from.lsn;
     let last = Segment::open(disk, &last.name(), &known.store_id, OpenHow::Write)?;
     reaches(disk, &headers, &last, known, &from)?;
     let mut spare = Vec::new();
@@ -160,7 +170,7 @@ pub(super) fn recover(
         let stretch = load(&segment, cursor.pos, Some(next.start), spare)?;
         while cursor.pos < next.start {
             let end = stretch.commit(&cursor, known).map_err(|(fault, at)| damage(&segment, &at, fault))?;
-            report.record_count += stretch.apply(&cursor, &end, known, replay);
+            stretch.apply(&cursor, &end, known, replay, &mut report);
             cursor = end;
         }
         spare = stretch.bytes;
@@ -169,7 +179,6 @@ pub(super) fn recover(
     let stretch = load(&last, cursor.pos, None, spare)?;
     let mut tail = Tail { disk, known, segment: &last, stretch, ring: None, patches: Vec::new(), torn: None, opener };
     tail.walk(&mut cursor, ring, &mut report, replay);
-    report.last_lsn = cursor.lsn;
     let durable_lsn = tail.judge(&from, &cursor, &mut report)?;
     tail.mend(&cursor, durable_lsn)?;
     Ok(Recovered { end: cursor, headers, last, report })
@@ -247,7 +256,7 @@ impl Tail<'_> {
         loop {
             match self.stretch.commit(cursor, known) {
                 Ok(end) => {
-                    report.record_count += self.stretch.apply(cursor, &end, known, replay);
+                    self.stretch.apply(cursor, &end, known, replay, report);
                     *cursor = end;
                     continue;
                 }
@@ -259,9 +268,7 @@ impl Tail<'_> {
             let Some((stretch, _)) = &self.ring else { return };
             match stretch.commit(cursor, known) {
                 Ok(end) => {
-                    let count = stretch.apply(cursor, &end, known, replay);
-                    report.record_count += count;
-                    report.ring_record_count += count;
+                    report.ring_record_count += stretch.apply(cursor, &end, known, replay, report);
                     let bytes = stretch.at(cursor.pos)[..(end.pos - cursor.pos) as usize].to_vec();
                     match self.patches.last_mut() {
                         Some((start, patch)) if *start + patch.len() as u64 == cursor.pos => patch.extend(bytes),

@@ -46,6 +46,6 @@ pub(super) fn skip_lost(env: &Env, known: &Manifest, recovered: &mut Recovered) 
     last.write(frame, end.pos)?;
     last.file.sync_named()?;
     recovered.end = Mark { lsn: seal.lsn, pos: end.pos + frame.len() as u64, sum, epoch: seal.epoch };
-    recovered.report.skipped_count = count;
+    recovered.report.skipped_count = seal.lsn - 1 - recovered.report.last_lsn;
     Ok(())
 }
