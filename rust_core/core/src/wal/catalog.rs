@@ -1,13 +1,40 @@
 //! Which segments count, and the few of their files that are open: a log of any length costs a header per segment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::WalError;
-use super::segment::{Segment, SegmentHeader};
-use crate::env::Disk;
+use super::manifest::Manifest;
+use super::segment::{SEGMENT_DIR, Segment, SegmentHeader};
+use crate::env::{Disk, OpenHow};
 use crate::limits::SEALED_OPEN_MAX;
 use crate::record::{Lsn, Pos};
 use crate::sync::{Arc, Mutex, MutexGuard};
+
+/// The segments that count, by start. Of several with one start the highest generation counts; half-made ones go.
+pub(super) fn headers_of(disk: &dyn Disk, known: &Manifest) -> Result<Vec<SegmentHeader>, WalError> {
+    let mut headers: BTreeMap<Pos, SegmentHeader> = BTreeMap::new();
+    let mut manifest_is_durable = false;
+    for name in disk.list(SEGMENT_DIR)? {
+        let name = format!("{SEGMENT_DIR}/{name}");
+        // Those that were given up: their removal may not have been durable.
+        let given_up = SegmentHeader::start_in(&name).is_some_and(|start| start < known.log_start);
+        if given_up && !manifest_is_durable {
+            // Whoever stored it may have been killed before it was, and the one before it counts on these segments.
+            disk.sync_dir("")?;
+            manifest_is_durable = true;
+        }
+        if given_up || name.ends_with(".tmp") {
+            disk.remove(&name)?;
+            continue;
+        }
+        let header = Segment::open(disk, &name, &known.store_id, OpenHow::Read)?.header;
+        // Names sort by generation within a start, so the later one replaces.
+        if let Some(former) = headers.insert(header.start, header) {
+            disk.remove(&former.name())?;
+        }
+    }
+    Ok(headers.into_values().collect())
+}
 
 /// The segments of an open log. Its lock is held for a moment and never while a file is opened or read.
 pub(super) struct Catalog(Mutex<State>);

@@ -3,8 +3,9 @@
 //! A tail is cut only when it cannot have been acknowledged, or when unsynced bytes may have been lost with the power.
 //! Everything else that does not hold is damage and stops the opening.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::catalog::headers_of;
 use super::look::Opener;
 use super::manifest::Manifest;
 use super::read::fault_text;
@@ -90,32 +91,6 @@ impl Stretch {
     }
 }
 
-/// The segments that count, by start. Of several with one start the highest generation counts; half-made ones go.
-fn catalog(disk: &dyn Disk, known: &Manifest) -> Result<Vec<SegmentHeader>, WalError> {
-    let mut headers: BTreeMap<Pos, SegmentHeader> = BTreeMap::new();
-    let mut manifest_is_durable = false;
-    for name in disk.list(SEGMENT_DIR)? {
-        let name = format!("{SEGMENT_DIR}/{name}");
-        // Those that were given up: their removal may not have been durable.
-        let given_up = SegmentHeader::start_in(&name).is_some_and(|start| start < known.log_start);
-        if given_up && !manifest_is_durable {
-            // Whoever stored it may have been killed before it was, and the one before it counts on these segments.
-            disk.sync_dir("")?;
-            manifest_is_durable = true;
-        }
-        if given_up || name.ends_with(".tmp") {
-            disk.remove(&name)?;
-            continue;
-        }
-        let header = Segment::open(disk, &name, &known.store_id, OpenHow::Read)?.header;
-        // Names sort by generation within a start, so the later one replaces.
-        if let Some(former) = headers.insert(header.start, header) {
-            disk.remove(&former.name())?;
-        }
-    }
-    Ok(headers.into_values().collect())
-}
-
 /// Reads into `bytes`, whose memory the segment before it had: fresh pages would take longer than the reading.
 fn load(segment: &Segment, from: Pos, end: Option<Pos>, mut bytes: Vec<u8>) -> Result<Stretch, WalError> {
     let at = segment.offset(from);
@@ -135,7 +110,7 @@ pub(super) fn recover(
     replay: &mut dyn Replay,
     opener: Opener,
 ) -> Result<Recovered, WalError> {
-    let mut headers = catalog(disk, known)?;
+    let mut headers = headers_of(disk, known)?;
     // With the first opening the store gets its first segment, before its manifest says so.
     if headers.is_empty() && known.epoch == 0 {
         let header = SegmentHeader {
