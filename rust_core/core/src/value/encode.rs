@@ -4,6 +4,20 @@ use super::footer::{Footer, Open};
 use super::{MARK, VERSION, ValueError};
 use crate::limits::{VALUE_BYTES_CEILING, ValueLimits};
 
+/// A string of fewer bytes has a head of one byte.
+const SHORT_BYTES: usize = 32;
+
+/// Copies at most twice `N` bytes, if there are `N`: the first and the last ones, which may overlap.
+#[inline(always)]
+fn both_ends<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+        return false;
+    };
+    to[..N].copy_from_slice(first);
+    to[from.len() - N..from.len()].copy_from_slice(last);
+    true
+}
+
 /// Appends one value to a buffer, token by token, within limits.
 ///
 /// After an error the buffer holds half a value: the caller truncates it to where it was. Containers are opened with their
@@ -12,6 +26,8 @@ use crate::limits::{VALUE_BYTES_CEILING, ValueLimits};
 pub struct Encoder<'a> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) start: usize,
+    /// How long `out` may become.
+    end_max: usize,
     pub(super) depth: u32,
     pub(super) items: u64,
     pub(super) limits: ValueLimits,
@@ -24,15 +40,18 @@ impl<'a> Encoder<'a> {
     /// Starts a value at the end of `out`. What is already in `out` stays; alignment and limits count from here.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, limits: &ValueLimits) -> Self {
-        let start = out.len();
-        out.extend_from_slice(&[MARK, VERSION]);
-        Self { out, start, depth: 0, items: 0, limits: *limits, seals: 0, footer: None }
+        let mut encoder = Self::bare(out, limits);
+        encoder.seals = 0;
+        encoder.out.extend_from_slice(&[MARK, VERSION]);
+        encoder
     }
 
     /// Starts a payload: a value without envelope and footer, to be kept inside of another one.
+    #[inline]
     pub fn bare(out: &'a mut Vec<u8>, limits: &ValueLimits) -> Self {
         let start = out.len();
-        Self { out, start, depth: 0, items: 0, limits: *limits, seals: 1, footer: None }
+        let end_max = start + limits.value_bytes_max.min(VALUE_BYTES_CEILING);
+        Self { out, start, end_max, depth: 0, items: 0, limits: *limits, seals: 1, footer: None }
     }
 
     /// The limits in force.
@@ -62,7 +81,7 @@ impl<'a> Encoder<'a> {
     /// Errors unless `more` bytes fit. Called for whatever can be long; scalars are covered by the next such call.
     #[inline]
     pub(super) fn room(&self, more: usize) -> Result<(), ValueError> {
-        if (self.out.len() - self.start).saturating_add(more) > self.limits.value_bytes_max.min(VALUE_BYTES_CEILING) {
+        if self.out.len().saturating_add(more) > self.end_max {
             return Err(ValueError::TotalBytes { max_bytes: self.limits.value_bytes_max });
         }
         Ok(())
@@ -160,11 +179,31 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub(super) fn str_unlimited(&mut self, text: &str) {
         let len = text.len();
-        self.out.reserve(len + 5);
-        if len < 32 {
-            self.out.push(0xA0 | len as u8);
+        if len >= SHORT_BYTES || self.out.capacity() - self.out.len() < SHORT_BYTES {
+            return self.str_long(text);
+        }
+        // Copied in lengths that the compiler knows: calling for a copy of so few bytes takes longer than the copy.
+        self.out.extend_from_slice(&[0; SHORT_BYTES]);
+        if let Some([head, place @ ..]) = self.out.last_chunk_mut::<SHORT_BYTES>() {
+            *head = 0xA0 | len as u8;
+            let text = text.as_bytes();
+            let _ = both_ends::<16>(place, text)
+                || both_ends::<8>(place, text)
+                || both_ends::<4>(place, text)
+                || both_ends::<2>(place, text)
+                || both_ends::<1>(place, text);
+        }
+        self.out.truncate(self.out.len() - SHORT_BYTES + 1 + len);
+    }
+
+    /// Apart, so that the short way calls nothing and saves no registers.
+    #[inline(never)]
+    fn str_long(&mut self, text: &str) {
+        self.out.reserve(text.len() + SHORT_BYTES);
+        if text.len() < SHORT_BYTES {
+            self.out.push(0xA0 | text.len() as u8);
         } else {
-            self.head(0xD9, 0xDA, 0xDB, len);
+            self.head(0xD9, 0xDA, 0xDB, text.len());
         }
         self.out.extend_from_slice(text.as_bytes());
     }
