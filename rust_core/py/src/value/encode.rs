@@ -198,12 +198,11 @@ impl<'py> Walker<'py, '_> {
         // bounds even if Python code changes the dict meanwhile; key and value are owned while such code may run.
         unsafe {
             let (mut position, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-            let mut left = len;
-            while ffi::PyDict_Next(ob, &mut position, &mut key, &mut value) != 0 {
-                if left == 0 {
+            let mut may_have_changed = false;
+            for _ in 0..len {
+                if ffi::PyDict_Next(ob, &mut position, &mut key, &mut value) == 0 {
                     return Err(ValueError::Changed.into());
                 }
-                left -= 1;
                 if MARKED {
                     self.encoder.mark();
                 }
@@ -229,11 +228,12 @@ impl<'py> Walker<'py, '_> {
                     }
                     self.value(value.as_ptr()).map_err(|failure| failure.through_value(origin, &key))?;
                 }
+                may_have_changed = true;
                 if ffi::PyDict_Size(ob) != len {
                     return Err(ValueError::Changed.into());
                 }
             }
-            if left != 0 {
+            if may_have_changed && ffi::PyDict_Next(ob, &mut position, &mut key, &mut value) != 0 {
                 return Err(ValueError::Changed.into());
             }
         }
