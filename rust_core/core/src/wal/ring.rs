@@ -176,15 +176,21 @@ impl RingWriter {
         let (head, len) = (self.head(), frame.len() as u64);
         assert!(len >= 16 && len % 8 == 0 && len <= self.room(), "no room in the ring for {len} bytes");
         let ring = &*self.0;
-        let first = (len.min(ring.capacity - head % ring.capacity)) as usize;
+        // Divided once: that takes as long as the copy of a small frame.
+        let offset = head % ring.capacity;
+        let first = len.min(ring.capacity - offset) as usize;
         // SAFETY: [head, head + len) is free: the reader never looks past `head`, and `&mut self` is the only writer.
         // Head, capacity and length are multiples of 8, so `first` is at least 8 and the first 8 bytes are one aligned
         // word.
         unsafe {
-            std::ptr::copy_nonoverlapping(frame[8..].as_ptr(), ring.data(head).add(8), first - 8);
-            std::ptr::copy_nonoverlapping(frame[first..].as_ptr(), ring.data(head + first as u64), frame.len() - first);
+            let data = ring.region.base().add(RING_HEADER_BYTES);
+            let start = data.add(offset as usize);
+            std::ptr::copy_nonoverlapping(frame[8..].as_ptr(), start.add(8), first - 8);
+            if first < frame.len() {
+                std::ptr::copy_nonoverlapping(frame[first..].as_ptr(), data, frame.len() - first);
+            }
             let word = frame.as_ptr().cast::<u64>().read_unaligned();
-            AtomicU64::from_ptr(ring.data(head).cast()).store(word, Ordering::Release);
+            AtomicU64::from_ptr(start.cast()).store(word, Ordering::Release);
         }
         ring.head.store(head + len, Ordering::Release);
     }

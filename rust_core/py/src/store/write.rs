@@ -20,7 +20,7 @@ const DRAFT_KEEP_BYTES: usize = 1 << 20;
 
 thread_local! {
     /// Taken while in use, so a write from inside an encode function finds it empty and makes its own.
-    static DRAFT: Cell<Option<Draft>> = const { Cell::new(None) };
+    static DRAFT: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
 }
 
 /// What a write is asked to do besides the value.
