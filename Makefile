@@ -39,6 +39,12 @@ help: ## list the targets
 .PHONY: build
 build: $(BUILT) ## build the release extension into .venv
 
+.PHONY: pgo
+pgo: $(BUILT) ## build it again with a profile of benches/train.py (rustup component add llvm-tools)
+	$(PY) -m pip install --quiet --disable-pip-version-check 'maturin>=1.16,<2'
+	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --pgo
+	@touch $(BUILT)
+
 .PHONY: demo
 demo: $(BUILT) ## run `spellkeep demo`
 	$(BIN)/spellkeep demo
