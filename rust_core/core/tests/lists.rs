@@ -51,7 +51,7 @@ fn prefix(rng: &mut Rng) -> String {
 #[test]
 fn a_list_is_what_an_ordered_map_says_through_any_life_of_a_scope() {
     let seed = seed("lists, one thread");
-    for life in 0..12 {
+    for life in 0..8 {
         let mut rng = Rng::of(seed, life);
         let clock = clock();
         let store = Store::open(env_at(&MemDisk::new(), &clock), small(Durability::Process, true)).unwrap();
@@ -59,7 +59,7 @@ fn a_list_is_what_an_ordered_map_says_through_any_life_of_a_scope() {
         let mut ends = BTreeMap::<String, u64>::new();
         let mut now_us = 0;
         let mut views: Vec<(ReadView, Keys)> = Vec::new();
-        for turn in 0..6000u64 {
+        for turn in 0..4000u64 {
             let value = turn.to_le_bytes();
             match rng.below(100) {
                 0..50 => {
@@ -143,7 +143,7 @@ fn a_thread_lists_exactly_what_it_wrote_while_others_write_and_list_beside_it() 
                 scope.spawn(move || {
                     let mut rng = Rng::of(seed, thread);
                     let (own, mut model) = (format!("writer-{thread}/"), Keys::new());
-                    for turn in 0..5000u64 {
+                    for turn in 0..3000u64 {
                         let key = format!("{own}{}", rng.below(300));
                         // Waves of more and of less, so that keys go and come back.
                         if rng.chance(if turn / 500 % 2 == 0 { 70 } else { 20 }) {
@@ -189,7 +189,7 @@ fn a_thread_lists_exactly_what_it_wrote_while_others_write_and_list_beside_it() 
 #[test]
 fn the_first_lists_of_a_scope_lose_no_key_that_comes_meanwhile() {
     let seed = seed("lists, the first");
-    for life in 0..100 {
+    for life in 0..60 {
         let store = Store::open(Env { threads: true, ..env(&MemDisk::new()) }, WalOptions::default()).unwrap();
         let mut rng = Rng::of(seed, life);
         let (before, after) = (100 + rng.below(300), 100);

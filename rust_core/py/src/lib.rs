@@ -1,14 +1,11 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
+mod allocator;
 pub mod errors;
 pub mod scope;
 pub mod store;
 pub mod value;
 
 use pyo3::prelude::*;
-
-/// Entries come and go with every write; the system's allocator spends more on them than everything else in a write.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[pymodule]
 mod _core {

@@ -21,8 +21,8 @@ const DEAD: TableDefinition<u64, &[u8]> = TableDefinition::new("dead");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const MARK: &str = "mark";
 /// redb keeps this much of the file in memory, of each snapshot, and of one more while it is verified. They are read from
-/// end to end, and by those who want a cold value, for whom the system has the pages too.
-const CACHE_BYTES: usize = 2 << 20;
+/// end to end, in order, and by those who want a cold value, for whom the system has the pages too.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// An open redb file.
 pub struct RedbSnapshot {

@@ -39,8 +39,7 @@ impl Place<'_> {
 
     /// Puts the entry of a committed record in place of what was found. `bytes` are its value, key and expiry field.
     #[inline]
-    pub fn apply(&self, token: &mut WriteToken, mut meta: Meta, bytes: &[u8]) {
-        meta.hash = self.hash;
+    pub fn apply(&self, token: &mut WriteToken, meta: Meta, bytes: &[u8]) {
         let entry = Entry::new(meta, bytes);
         let (is_new, value_len) = (self.kept_lsn == 0 && meta.kind == Kind::Set, entry.value_len());
         if self.expires_us.is_some() || meta.expires() {
@@ -59,7 +58,7 @@ impl Place<'_> {
         let (was_kept, is_kept) = (self.kept_lsn != 0, entry.meta().kind == Kind::Set);
         let value_len = entry.value_len();
         self.retain(entry.meta().lsn);
-        map.table.put(token, &self.guard, entry);
+        map.table.put(token, &self.guard, self.hash, entry);
         shift(&map.kept, usize::from(is_kept), usize::from(was_kept));
         shift(if was_kept { &map.kept_bytes } else { &map.hidden_bytes }, 0, self.old_bytes);
         shift(&map.kept_bytes, value_len, 0);

@@ -60,7 +60,7 @@ impl ScopeMap {
         let entry = if now.meta().lsn <= moment.lsn {
             now.clone()
         } else {
-            self.shared.undo.entry_at(self.id(), now.meta().hash, now.key(), moment.lsn)?
+            self.shared.undo.entry_at(self.id(), self.hash(now.key()), now.key(), moment.lsn)?
         };
         let is_kept = entry.meta().kind == Kind::Set && entry.meta().lsn > cleared_lsn;
         let is_live = is_kept && entry.expires_us().is_none_or(|expires_us| moment.now_us < expires_us);

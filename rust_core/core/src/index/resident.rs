@@ -81,21 +81,22 @@ impl ScopeMap {
     /// Takes a value back into memory, if its key is still without it at that version.
     pub fn thaw(&self, token: &mut WriteToken, whole: &Entry) {
         self.exchange(token, whole.key(), |now| {
-            (now.is_cold() && now.meta().lsn == whole.meta().lsn).then(|| whole.rehashed(now.meta()))
+            (now.is_cold() && now.meta().lsn == whole.meta().lsn).then(|| whole.clone())
         });
     }
 
     /// The bytes of the value before.
     fn exchange(&self, token: &mut WriteToken, key: &[u8], change: impl FnOnce(&Entry) -> Option<Entry>) -> usize {
         let guard = self.shared.collector.enter();
-        let changed = self.table.get(&guard, self.hash(key), key, |now| {
+        let hash = self.hash(key);
+        let changed = self.table.get(&guard, hash, key, |now| {
             let entry = change(now)?;
             // What a clear has hidden is counted elsewhere, and is freed soon.
             self.is_kept(now).then_some((now.value_len(), entry))
         });
         let Some((former, entry)) = changed.flatten() else { return 0 };
         let bytes = entry.value_len();
-        self.table.put(token, &guard, entry);
+        self.table.put(token, &guard, hash, entry);
         shift(&self.kept_bytes, bytes, former);
         self.shared.resident.shift(bytes, former);
         former

@@ -209,7 +209,7 @@ impl ScopeMap {
     /// the table's cells take up, so that clears cost O(1) each, whatever the scope once held.
     pub fn is_worth_freeing(&self) -> bool {
         let guard = self.shared.collector.enter();
-        self.hidden_bytes.load(Ordering::Relaxed) >= self.table.size(&guard).0 * size_of::<usize>()
+        self.hidden_bytes.load(Ordering::Relaxed) >= self.table.size_bytes(&guard)
     }
 
     /// Keys that a clear has hidden but whose values still take up memory.
@@ -226,9 +226,8 @@ impl ScopeMap {
 
     /// Notes the last record of a key that a clear has removed since.
     pub fn put_hidden(&self, token: &mut WriteToken, meta: Meta, key: &[u8]) {
-        let mut meta = meta.without_expiry();
-        meta.hash = self.hash(key);
-        self.table.put(token, &self.shared.collector.enter(), Entry::new(meta, key));
+        let entry = Entry::new(meta.without_expiry(), key);
+        self.table.put(token, &self.shared.collector.enter(), self.hash(key), entry);
     }
 
     /// Frees the value of a hidden key, keeping the locator of its last record for its history. Not while there are read
@@ -237,13 +236,13 @@ impl ScopeMap {
         if self.shared.undo.is_active() {
             return false;
         }
-        let guard = self.shared.collector.enter();
-        let hidden = self.table.get(&guard, self.hash(key), key, |entry| {
-            let (meta, bytes) = (*entry.meta(), entry.value().len());
+        let (hash, guard) = (self.hash(key), self.shared.collector.enter());
+        let hidden = self.table.get(&guard, hash, key, |entry| {
+            let (meta, bytes) = (entry.meta(), entry.value().len());
             (meta.kind == Kind::Set && !self.is_kept(entry) && bytes > 0).then_some((meta, bytes))
         });
         if let Some((meta, bytes)) = hidden.flatten() {
-            self.table.put(token, &guard, Entry::new(meta.without_expiry(), key));
+            self.table.put(token, &guard, hash, Entry::new(meta.without_expiry(), key));
             shift(&self.hidden_bytes, 0, bytes);
             self.shared.resident.shift(0, bytes);
         }
@@ -282,7 +281,7 @@ impl ScopeMap {
     /// Bytes held: entries, cells and the order of the keys.
     pub fn size_bytes(&self) -> usize {
         let guard = self.shared.collector.enter();
-        let mut bytes = self.table.size(&guard).0 * size_of::<usize>();
+        let mut bytes = self.table.size_bytes(&guard);
         bytes += self.expiries.get().map_or(0, |expiries| expiries.size_bytes());
         bytes += self.order.get().map_or(0, |order| order.size_bytes());
         self.table.for_each(&guard, |entry| bytes += entry.size_bytes());

@@ -39,10 +39,25 @@ impl Keys {
             keys.push(key);
             rest = after;
         }
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+        // Most comparisons end with the eight bytes behind what all have in common.
+        let common = keys.first().map_or(0, |first| keys.iter().map(|key| common_len(first, key)).min().unwrap_or(0));
+        let mut keyed: Vec<_> = keys.into_iter().map(|key| (number_at(key, common), key)).collect();
+        keyed.sort_unstable();
+        keyed.dedup();
+        keyed.into_iter().map(|(_, key)| key).collect()
     }
+}
+
+fn common_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// Eight bytes from `at` on, zeros behind the end. Ordered as what they are of, but for keys that differ in zeros.
+fn number_at(key: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let some = &key[at..key.len().min(at + 8)];
+    bytes[..some.len()].copy_from_slice(some);
+    u64::from_be_bytes(bytes)
 }
 
 /// A set of keys. A key takes up three bytes and those that tell it from the one before.
@@ -69,12 +84,7 @@ impl Writer {
         if self.block.len() >= self.block_bytes {
             self.end_block();
         }
-        let common = if self.block.is_empty() {
-            0
-        } else {
-            let same = self.last.iter().zip(key).take_while(|(a, b)| a == b).count();
-            same.min(usize::from(u8::MAX))
-        };
+        let common = if self.block.is_empty() { 0 } else { common_len(&self.last, key).min(usize::from(u8::MAX)) };
         self.block.push(common as u8);
         self.block.extend_from_slice(&((key.len() - common) as u16).to_le_bytes());
         self.block.extend_from_slice(&key[common..]);

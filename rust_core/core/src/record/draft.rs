@@ -1,6 +1,6 @@
 //! A record being written: scope, then value, then key go into one buffer that becomes the frame without a copy.
 
-use super::frame::{FLAG_FIELDS, FRAME_HEADER_BYTES, body_sum, header_sum};
+use super::frame::{FLAG_FIELDS, FRAME_HEADER_BYTES, KEY_LEN_MAX, body_sum, header_sum};
 use super::{Fields, Kind, Lsn, Pos, StateClass};
 
 /// What the log adds to a draft at the moment of commit.
@@ -72,7 +72,7 @@ impl Draft {
     /// Closes the value, adds the key and the padding.
     ///
     /// # Panics
-    /// When scope or key is longer than 65,535 bytes; the rules of naming allow far less.
+    /// When the scope is longer than 65,535 bytes or the key than [`KEY_LEN_MAX`]; the rules of naming allow far less.
     #[inline]
     pub fn end(&mut self, key: &[u8]) {
         self.end_with(key, Fields::default());
@@ -83,7 +83,7 @@ impl Draft {
     /// # Panics
     /// As [`Draft::end`].
     pub fn end_with(&mut self, key: &[u8], fields: Fields) {
-        assert!(key.len() <= usize::from(u16::MAX) && self.scope_end - FRAME_HEADER_BYTES <= usize::from(u16::MAX));
+        assert!(key.len() <= KEY_LEN_MAX && self.scope_end - FRAME_HEADER_BYTES <= usize::from(u16::MAX));
         self.value_end = self.buf.len();
         self.buf.extend_from_slice(key);
         self.key_end = self.buf.len();

@@ -9,6 +9,8 @@ use super::{Fields, Kind, Lsn, Pos, StateClass};
 pub const FRAME_HEADER_BYTES: usize = 56;
 /// Bytes of a frame beyond scope, value, key and padding.
 pub const FRAME_OVERHEAD_BYTES: usize = FRAME_HEADER_BYTES + 8;
+/// Longest key that a frame has, in bytes: what the index makes room for. The rules of naming allow far less.
+pub const KEY_LEN_MAX: usize = 1023;
 /// The record belongs to a batch that goes on with the next record.
 pub const FLAG_BATCH: u16 = 1;
 /// The record ends its batch.
@@ -119,7 +121,7 @@ impl<'a> Frame<'a> {
             return Err(Fault::Unknown);
         }
         // Whoever applies a record counts on it: a removal has no value, a clear no key, a skip nothing.
-        let key_is_wrong = kind == Kind::Clear && key_end != value_end;
+        let key_is_wrong = key_end - value_end > if kind == Kind::Clear { 0 } else { KEY_LEN_MAX };
         let skip_is_wrong = kind == Kind::Skip && key_end != FRAME_HEADER_BYTES;
         if (kind != Kind::Set && value_end != scope_end) || key_is_wrong || skip_is_wrong {
             return Err(Fault::Unknown);

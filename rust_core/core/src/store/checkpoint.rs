@@ -9,8 +9,9 @@ use crate::record::{Kind, Lsn, Mark, Pos};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 use crate::wal::{Retention, Wal, WalError};
 
-/// Rows that go into a snapshot in one transaction.
-const ROWS_BYTES: usize = 16 << 20;
+/// Rows that go into a snapshot in one transaction. They are in memory meanwhile; fewer at a time make each page of the
+/// file be written more often.
+const ROWS_BYTES: usize = 8 << 20;
 /// A segment with less than this is not worth a new one.
 const SEAL_BYTES: u64 = 64 << 10;
 
