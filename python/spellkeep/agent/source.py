@@ -10,8 +10,11 @@ from spellkeep.agent.layout import (
     AGENT,
     CONVERSATION,
     EDIT,
+    FORK,
     MESSAGE,
     PAST,
+    RETENTION,
+    TAG,
     is_gone,
     numbered,
     past_of,
@@ -23,13 +26,20 @@ from spellkeep.scope import StateScope
 
 
 class Source:
-    """The entries of one agent as of `version`, or as they are now when that is None."""
+    """The entries of one agent as of `version`, or as they are now when that is None.
+
+    Attributes:
+        base: what it was forked from, as of then; None: it is no fork.
+        base_end: messages below this number are the base's.
+        is_before: whether `version` is older than the fork, so that all of it is the base's.
+    """
 
     def __init__(self, handle: ScopeHandle, version: int | None = None) -> None:
         self.handle = handle
         self.version = version
         self.base: Source | None = None
         self.base_end = 0
+        self.is_before = False
         # A chain, not a recursion: forks of forks may go deeper than Python calls.
         chain, ends = [self], list[int | None]()
         while (stored := chain[-1].handle.get(AGENT)) is not None and "base" in stored:
@@ -37,6 +47,7 @@ class Source:
             early = above.version is not None and above.version < base["version"]
             below = object.__new__(Source)
             below.handle = ScopeHandle(handle.store, StateScope.agent(base["agent"]), handle.state_class)
+            below.is_before = False
             below.version = above.version if early else base["version"]
             below.base, below.base_end = None, 0
             chain.append(below)
@@ -44,6 +55,7 @@ class Source:
         for above, below, end in reversed(list(zip(chain, chain[1:], ends, strict=False))):
             above.base = below
             above.base_end = below.end if end is None else end
+            above.is_before = end is None
 
     def _chain(self) -> Iterator[Source]:
         source: Source | None = self
@@ -105,13 +117,21 @@ class Source:
     @property
     def end(self) -> int:
         """The number behind the last message. Cost: O(log messages)."""
+        if self.is_before:
+            return self.base_end
         end = self.handle._numbered_end(MESSAGE, self._first_own())
         if self.version is None:
             return end
+        if self.version < self.handle.get(RETENTION, {}).get("horizon", 0):
+            # Messages behind it may have been cleared away, so those that keep it know.
+            for prefix in (TAG, FORK):
+                for _, pin in self.handle.iter_items(prefix):
+                    if pin["version"] == self.version:
+                        return int(pin["end"])
         low, high = self.base_end, end
         while low < high:
             middle = (low + high) // 2
-            # 0: cleared away as no version that is kept has it, and so an old one.
+            # 0: cleared away, as it was gone at the horizon already.
             if self.handle.version(numbered(MESSAGE, middle)) <= self.version:
                 low = middle + 1
             else:
