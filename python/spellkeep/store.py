@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from spellkeep import _core
+from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row
@@ -45,7 +46,7 @@ def _close_all() -> None:
             sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
-class StateManager(_core.Store):
+class StateManager(AgentCalls, _core.Store):
     """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
 
     Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory

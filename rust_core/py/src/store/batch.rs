@@ -11,6 +11,7 @@ use spellkeep_core::sync::Arc;
 
 use super::failure::to_py;
 use super::manager::Store;
+use super::read::live;
 use super::write;
 use super::write::How;
 use super::{Shared, Ttl, Version, state_class};
@@ -126,6 +127,21 @@ impl Batch {
         let key = key_str(key)?.as_bytes();
         let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
+    }
+
+    /// Add: store under `to` what is under `key` now, byte for byte; return the version copied, or 0 when there is nothing.
+    /// To hold only if `key` stays as it is until the commit, add an operation on it with that version as ``if_version``.
+    #[pyo3(name = "_copy")]
+    fn copy(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<u64> {
+        self.shared.check().map_err(|e| to_py(scope.py(), e))?;
+        let map = self.map(scope);
+        let Some(entry) = live(scope.py(), &self.shared, &map, key_str(key)?.as_bytes())? else {
+            return Ok(0);
+        };
+        let meta = entry.meta();
+        let draft = Draft::of(Kind::Set, meta.class, map.scope(), key_str(to)?.as_bytes(), entry.value());
+        self.add(scope.py(), Op { map, draft, if_version: None })?;
+        Ok(meta.lsn)
     }
 
     /// Drop what was added so far, so that the batch is empty again. Nothing once it is committed.

@@ -11,7 +11,7 @@ use super::failure::missing;
 use super::manager::Store;
 use super::read::{self, Items};
 use super::write::{self, How};
-use super::{Shared, Ttl, Version, state_class};
+use super::{Shared, Ttl, Version, numbered, state_class};
 use crate::scope::{StateScope, key_str};
 
 /// One scope of one store, found once: reads and writes through it skip the scope table.
@@ -147,6 +147,62 @@ impl ScopeHandle {
     #[pyo3(signature = (prefix=""))]
     fn iter_items(&self, py: Python<'_>, prefix: &str) -> PyResult<Items> {
         Items::of(py, &self.shared, &self.map, prefix)
+    }
+
+    /// The version under `key`, or 0 when there is nothing.
+    fn version(&self, key: &Bound<'_, PyAny>) -> PyResult<u64> {
+        self.shared.check().map_err(|e| super::failure::to_py(key.py(), e))?;
+        Ok(self.map.get(key_str(key)?.as_bytes(), |entry| entry.meta().lsn).unwrap_or(0))
+    }
+
+    /// Version and microseconds since the epoch of what is under `key`, or None.
+    #[pyo3(name = "_stamp")]
+    fn stamp(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(u64, u64)>> {
+        self.shared.check().map_err(|e| super::failure::to_py(key.py(), e))?;
+        Ok(self.map.get(key_str(key)?.as_bytes(), |entry| (entry.meta().lsn, entry.meta().time_us)))
+    }
+
+    /// Key, version and microseconds since the epoch of each entry whose key starts with `prefix`, in order.
+    #[pyo3(name = "_stamps", signature = (prefix=""))]
+    fn stamps<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyList>> {
+        read::stamps(py, &self.shared, &self.map, prefix)
+    }
+
+    /// The values under the keys ``prefix`` and ten digits from `start` up to `stop`.
+    #[pyo3(name = "_numbered")]
+    fn numbered<'py>(&self, py: Python<'py>, prefix: &str, start: u64, stop: u64) -> PyResult<Bound<'py, PyList>> {
+        numbered::values(py, &self.shared, &self.map, prefix, (start, stop))
+    }
+
+    /// As ``_set_unacknowledged`` under ``prefix`` and ten digits, where nothing may be yet.
+    #[pyo3(name = "_add_numbered")]
+    fn add_numbered(&self, prefix: &str, number: u64, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let how = How { if_version: Some(Version::NONE), class: self.class, ttl: None, acknowledge: false };
+        write::set(&self.shared, &self.map, numbered::Keys::new(prefix).name(number), value, how)
+    }
+
+    /// Whether `value` is stored under `key`, byte for byte.
+    #[pyo3(name = "_holds")]
+    fn holds(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        numbered::holds(&self.shared, &self.map, key_str(key)?, value)
+    }
+
+    /// How many of `values`, from the first on, are stored byte for byte under the numbered keys from `start` on.
+    #[pyo3(name = "_numbered_equal")]
+    fn numbered_equal(&self, prefix: &str, start: u64, values: &Bound<'_, PyList>) -> PyResult<usize> {
+        numbered::equal(values.py(), &self.shared, &self.map, prefix, start, values)
+    }
+
+    /// The first of the numbered keys from `start` up to `stop` that holds `value`, byte for byte; None: none does.
+    #[pyo3(name = "_numbered_find")]
+    fn numbered_find(&self, prefix: &str, start: u64, stop: u64, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+        numbered::find(&self.shared, &self.map, prefix, (start, stop), value)
+    }
+
+    /// The first number from `start` on without a key, given that there is none behind it either.
+    #[pyo3(name = "_numbered_end")]
+    fn numbered_end(&self, py: Python<'_>, prefix: &str, start: u64) -> PyResult<u64> {
+        numbered::end(py, &self.shared, &self.map, prefix, start)
     }
 
     fn __getitem__<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -255,6 +255,12 @@ impl Store {
         Changes::new(&self.shared, since.number()).map_err(|e| to_py(py, e))
     }
 
+    /// Wait for what the durability asks for: afterwards the write of `version` may be called acknowledged.
+    #[pyo3(name = "_acknowledge")]
+    fn acknowledge(&self, py: Python<'_>, version: u64) -> PyResult<u64> {
+        write::acknowledge(py, &self.shared, version)
+    }
+
     /// Make everything written so far durable; return the last version that is.
     fn flush(&self, py: Python<'_>) -> PyResult<u64> {
         py.detach(|| self.shared.wal().flush()).map_err(|e| to_py(py, e.into()))

@@ -8,6 +8,7 @@ mod failure;
 mod figures;
 mod handle;
 mod manager;
+mod numbered;
 mod read;
 mod read_view;
 mod ttl;
@@ -86,6 +87,9 @@ impl Drop for Shared {
 pub struct Version(u64);
 
 impl Version {
+    /// Of what is not there.
+    pub const NONE: Self = Self(0);
+
     /// The number.
     pub fn number(self) -> u64 {
         self.0

@@ -119,6 +119,16 @@ pub fn keys<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, prefix: &str)
     keys_of(py, &entries(py, shared, map, prefix)?)
 }
 
+/// Key, version and time of [`entries`].
+pub fn stamps<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, prefix: &str) -> PyResult<Bound<'py, PyList>> {
+    let stamps = PyList::empty(py);
+    for entry in entries(py, shared, map, prefix)? {
+        let meta = entry.meta();
+        stamps.append((key_object(py, entry.key())?, meta.lsn, meta.time_us))?;
+    }
+    Ok(stamps)
+}
+
 /// The keys of these entries.
 pub fn keys_of<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, PyList>> {
     let keys = PyList::empty(py);

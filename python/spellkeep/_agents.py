@@ -1,0 +1,85 @@
+"""The calls of a store about agents."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spellkeep.scope import StateScope
+
+if TYPE_CHECKING:
+    from spellkeep.agent import Agent
+    from spellkeep.agent.saving import Saver
+
+_making = threading.Lock()
+
+
+class AgentCalls:
+    """What `StateManager` has for agents. The room itself is imported with the first agent."""
+
+    _savers: weakref.WeakValueDictionary[str, Saver]
+
+    def agent(self, agent_id: str) -> Agent:
+        """An agent of this store, new or not. See ``spellkeep.agent``.
+
+        Nothing is written before its first change. Cost: O(1), whatever its size.
+        """
+        from spellkeep.agent import Agent
+        from spellkeep.agent.saving import Saver
+
+        scope = StateScope.agent(agent_id)
+        # One writer per agent: two would give messages the same number.
+        with _making:
+            savers = self.__dict__.setdefault("_savers", weakref.WeakValueDictionary())
+            saver = savers.get(agent_id)
+            if saver is None:
+                savers[agent_id] = saver = Saver(self.scope(scope))  # type: ignore[attr-defined]
+        return Agent(agent_id, saver)
+
+    def save_agent_state(self, agent_id: str, state: Mapping[str, Any]) -> int:
+        """Make the whole state of an agent this one, writing only what differs. See ``Agent.save``.
+
+        Returns: the version; 0 when nothing differs.
+        """
+        return self.agent(agent_id).save(state)
+
+    def load_agent_state(self, agent_id: str) -> dict[str, Any] | None:
+        """The whole state of an agent, as of one moment; None when there is none."""
+        agent = self.agent(agent_id)
+        return agent.to_dict() if agent.exists else None
+
+    def list_saved_agents(self) -> list[str]:
+        """The ids of all agents that were saved. Cost: O(scopes)."""
+        from spellkeep.agent.layout import AGENT
+
+        scopes: list[StateScope] = self.list_scopes()  # type: ignore[attr-defined]
+        agents = [scope for scope in scopes if scope.kind == "agent" and self.exists(scope, AGENT)]  # type: ignore[attr-defined]
+        return sorted(scope.ids[0] for scope in agents)
+
+    def delete_agent_state(self, agent_id: str) -> bool:
+        """Remove an agent with its past; whether there was one. See ``Agent.delete``."""
+        return self.agent(agent_id).delete()
+
+    # async twins
+
+    async def aagent(self, agent_id: str) -> Agent:
+        """As ``agent``."""
+        return self.agent(agent_id)
+
+    async def asave_agent_state(self, agent_id: str, state: Mapping[str, Any]) -> int:
+        """As ``save_agent_state``, without blocking the event loop."""
+        return await self.agent(agent_id).asave(state)
+
+    async def aload_agent_state(self, agent_id: str) -> dict[str, Any] | None:
+        """As ``load_agent_state``."""
+        return self.load_agent_state(agent_id)
+
+    async def alist_saved_agents(self) -> list[str]:
+        """As ``list_saved_agents``."""
+        return self.list_saved_agents()
+
+    async def adelete_agent_state(self, agent_id: str) -> bool:
+        """As ``delete_agent_state``."""
+        return self.delete_agent_state(agent_id)

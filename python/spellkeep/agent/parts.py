@@ -1,0 +1,100 @@
+"""Parts of an agent that go by names: context variables, custom data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from spellkeep.agent.layout import GONE, MISSING, named
+from spellkeep.agent.saving import Change
+from spellkeep.errors import KeyMissing
+
+if TYPE_CHECKING:
+    from spellkeep.agent.agent import AgentView
+
+
+class PartView(Mapping[str, Any]):
+    """Named values to read, in the order of their names."""
+
+    def __init__(self, agent: AgentView, prefix: str) -> None:
+        self._agent = agent
+        self._prefix = prefix
+
+    def __getitem__(self, name: str) -> Any:
+        source, _ = self._agent._moment()
+        value = source.value(named(self._prefix, name), MISSING)
+        if value is MISSING:
+            raise KeyMissing(f"{self._agent.id!r} has no {self._prefix[:-1]} {name!r}", code="key.missing")
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        # What cannot be a name is not there, as in a dict.
+        try:
+            self[name]  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        source, _ = self._agent._moment()
+        return iter(source.names(self._prefix))
+
+    def __len__(self) -> int:
+        source, _ = self._agent._moment()
+        return len(source.names(self._prefix))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of them."""
+        source, _ = self._agent._moment()
+        return {name: source.value(self._prefix + name) for name in source.names(self._prefix)}
+
+    def __repr__(self) -> str:
+        return f"<{self._prefix[:-1]} of {self._agent.id!r}: {', '.join(self) or 'nothing'}>"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+
+class Part(PartView, MutableMapping[str, Any]):
+    """Named values to read and change. Every change is one save; what was there stays in the history of the agent."""
+
+    _agent: Any
+
+    def set(self, name: str, value: Any) -> int:
+        """Save a value; return the version.
+
+        Raises: InvalidKey; NotSerializable, LimitExceeded (value.*); StorageFailed, Poisoned; ReadOnly; Closed, Forked.
+        Cost: one record; of a name that has a value, one more that keeps it.
+        """
+        change = Change()
+        change.put[named(self._prefix, name)] = value
+        version: int = self._agent._save(change)
+        return version
+
+    async def aset(self, name: str, value: Any) -> int:
+        """As ``set``, without blocking the event loop."""
+        change = Change()
+        change.put[named(self._prefix, name)] = value
+        version: int = await self._agent._asave(change)
+        return version
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self[name]
+        change = Change()
+        change.put[named(self._prefix, name)] = GONE
+        self._agent._save(change)
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Save several values as one."""
+        change = Change()
+        change.put.update((named(self._prefix, name), value) for name, value in dict(other, **more).items())
+        self._agent._save(change)
+
+    def clear(self) -> None:
+        """Remove all, as one save."""
+        change = Change()
+        change.put.update((self._prefix + name, GONE) for name in self)
+        self._agent._save(change)

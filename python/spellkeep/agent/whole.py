@@ -1,0 +1,188 @@
+"""A whole state at once: what differs from what is saved, and all of it as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spellkeep.agent.conversation import Conversation
+from spellkeep.agent.layout import (
+    CONTEXT,
+    CUSTOM,
+    EDIT,
+    FIELD,
+    GONE,
+    MESSAGE,
+    METADATA,
+    SHAPE,
+    STATUS,
+    TOOL,
+    named,
+    numbered,
+)
+from spellkeep.agent.saving import Change
+from spellkeep.agent.source import Source
+from spellkeep.errors import InvalidKey
+from spellkeep.value import encode
+
+if TYPE_CHECKING:
+    from spellkeep.agent.agent import Agent
+    from spellkeep.agent.step import StepSource
+
+_MESSAGES = "messages"
+_BY_NAME = {"context": CONTEXT, "custom": CUSTOM, "tools": TOOL}
+_SINGLE = {"status": STATUS, "metadata": METADATA}
+
+
+def to_dict(source: Source | StepSource, end: int) -> dict[str, Any]:
+    """The whole state: of one that was saved whole its names, in their order, and what was added since."""
+    shape: dict[str, str] = source.value(SHAPE) or {}
+    state = {name: _part(source, end, where) for name, where in shape.items()}
+    if shape:
+        known = set(shape.values())
+        more = {_MESSAGES: _MESSAGES, **_BY_NAME, **_SINGLE}
+        for name, where in more.items():
+            if where not in known and name not in state and (part := _part(source, end, where)):
+                state[name] = part
+        return state
+    state[_MESSAGES] = _part(source, end, _MESSAGES)
+    state |= {name: _part(source, end, where) for name, where in _BY_NAME.items()}
+    return state | {"status": source.value(STATUS, "idle"), "metadata": source.value(METADATA) or {}}
+
+
+def _part(source: Source | StepSource, end: int, where: str) -> Any:
+    if where == _MESSAGES:
+        conversation = source.conversation
+        return [
+            each for start, stop in conversation.runs(end) for each in source.messages(start, stop, conversation.edited)
+        ]
+    if where.endswith("/"):
+        return {name: source.value(where + name) for name in source.names(where)}
+    return source.value(where)
+
+
+def change_to(agent: Agent, state: Mapping[str, Any]) -> Change:
+    """What makes the agent's state this one."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state is a mapping of names to values, not {type(state).__name__}")
+    source, end = agent._moment()
+    change = Change()
+    shape = dict[str, str]()
+    wanted = dict[str, Any]()
+    for name, part in state.items():
+        shape[name] = where = _where(source, name, part)
+        if where.endswith("/"):
+            wanted.update((where + each, value) for each, value in part.items())
+        elif where != _MESSAGES:
+            wanted[where] = part
+    wanted[SHAPE] = shape
+    for prefix in (*_BY_NAME.values(), FIELD):
+        change.put.update((prefix + name, GONE) for name in source.names(prefix) if prefix + name not in wanted)
+    for key in _SINGLE.values():
+        if key not in wanted and source.find(key) is not None:
+            change.put[key] = GONE
+    change.put.update((key, value) for key, value in wanted.items() if not _holds(source, key, value))
+    messages = state[_MESSAGES] if shape.get(_MESSAGES) == _MESSAGES else []
+    _change_messages(change, source, source.conversation, end, messages)
+    return change
+
+
+def _where(source: Source | StepSource, name: Any, part: Any) -> str:
+    """The entries that a part of a state goes to."""
+    if name == _MESSAGES and type(part) is list:
+        return _MESSAGES
+    if name in _BY_NAME and type(part) is dict and _are_names(source, _BY_NAME[name], part):
+        return _BY_NAME[name]
+    if name == "metadata" and type(part) is dict:
+        return METADATA
+    if name == "status" and type(part) is str:
+        return STATUS
+    return named(FIELD, name)
+
+
+def _are_names(source: Source | StepSource, prefix: str, part: dict[Any, Any]) -> bool:
+    # What cannot be a key is kept all the same, with the others as one value.
+    try:
+        for name in part:
+            source.find(named(prefix, name))
+    except (InvalidKey, TypeError):
+        return False
+    return True
+
+
+def _is_plain(source: Source | StepSource) -> bool:
+    return type(source) is Source and source.base is None
+
+
+def _holds(source: Source | StepSource, key: str, value: Any) -> bool:
+    if isinstance(source, Source) and _is_plain(source):
+        return source.handle._holds(key, value)
+    found = source.find(key)
+    return found is not None and encode(found.value) == encode(value)
+
+
+class _Stored:
+    """The messages that are saved, to compare with."""
+
+    def __init__(self, source: Source | StepSource, conversation: Conversation, end: int) -> None:
+        self.conversation, self.end = conversation, end
+        self.count = conversation.count(end)
+        self._handle = source.handle if isinstance(source, Source) and _is_plain(source) else None
+        self._encoded = list[bytes]()
+        if conversation.edited:
+            self._handle = None
+        if self._handle is None:
+            for start, stop in conversation.runs(end):
+                self._encoded += map(encode, source.messages(start, stop, conversation.edited))
+
+    def equal(self, index: int, messages: list[Any]) -> int:
+        """How many of `messages` are the ones from `index` on."""
+        if self._handle is None:
+            same = 0
+            for stored, message in zip(self._encoded[index:], messages, strict=False):
+                if stored != encode(message):
+                    break
+                same += 1
+            return same
+        same = 0
+        for start, stop in self.conversation.slice(self.end, index, self.count):
+            piece = messages[same : same + stop - start]
+            found = self._handle._numbered_equal(MESSAGE, start, piece)
+            same += found
+            if found < stop - start:
+                break
+        return same
+
+    def find(self, index: int, message: Any) -> int | None:
+        """The first one from `index` on that is `message`."""
+        if self._handle is None:
+            encoded = encode(message)
+            return next((at for at in range(index, self.count) if self._encoded[at] == encoded), None)
+        at = index
+        for start, stop in self.conversation.slice(self.end, index, self.count):
+            if (found := self._handle._numbered_find(MESSAGE, start, stop, message)) is not None:
+                return at + found - start
+            at += stop - start
+        return None
+
+
+def _change_messages(
+    change: Change, source: Source | StepSource, conversation: Conversation, end: int, messages: list[Any]
+) -> None:
+    stored = _Stored(source, conversation, end)
+    count, wanted = stored.count, len(messages)
+    same = stored.equal(0, messages)
+    if same < min(count, wanted):
+        # Most often the oldest ones were dropped, behind a system prompt perhaps.
+        kept = stored.find(same + 1, messages[same])
+        if kept is not None and stored.equal(kept, messages[same:]) == count - kept:
+            change.deleted.extend(conversation.slice(end, same, kept))
+            change.appended.extend(messages[same + count - kept :])
+            return
+        for index in range(same, min(count, wanted)):
+            if not stored.equal(index, messages[index : index + 1]):
+                change.put[numbered(EDIT, conversation.number(end, index))] = messages[index]
+    if wanted < count:
+        change.deleted.extend(conversation.slice(end, wanted, count))
+    change.appended.extend(messages[count:])
+    change.deleted.sort(reverse=True)

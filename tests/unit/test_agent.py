@@ -1,0 +1,308 @@
+"""Agents: what a user of ``state.agent`` meets, one behaviour at a time. Sequences of changes: tests/property."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spellkeep as sk
+from spellkeep import StateManager, StateScope, errors
+from spellkeep.agent import Agent, Retention
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateManager]:
+    """An open store."""
+    with sk.open(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def scout(state: StateManager) -> Agent:
+    """An agent that was never saved."""
+    return state.agent("scout")
+
+
+def test_nothing_is_written_before_the_first_change(state: StateManager, scout: Agent) -> None:
+    assert not scout.exists and scout.created_at is None and scout.version == 0
+    assert (len(scout.messages), dict(scout.context), scout.status, scout.metadata) == (0, {}, "idle", {})
+    assert state.last_version == 0 and state.list_saved_agents() == []
+    assert state.load_agent_state("scout") is None and not state.delete_agent_state("scout")
+
+
+def test_an_append_is_one_record_whatever_is_there(state: StateManager, scout: Agent) -> None:
+    scout.messages.extend({"role": "user", "content": str(number)} for number in range(1_000))
+    before = state.last_version
+    assert scout.messages.add("assistant", "hi", name="scout") == before + 1 == state.last_version
+    [entry] = state.changes(since=before)
+    assert (entry.scope, entry.key) == (scout.scope, "message/0000001000")
+    assert entry.value == {"role": "assistant", "content": "hi", "name": "scout"}
+
+
+def test_a_message_shows_its_fields_and_when_it_was_said(scout: Agent) -> None:
+    said = datetime(2026, 1, 2, tzinfo=UTC)
+    calls = [{"id": "1", "name": "search"}]
+    scout.messages.append({"role": "assistant", "content": None, "tool_calls": calls, "at": said, "metadata": {"n": 1}})
+    begun = datetime.now(UTC) - timedelta(seconds=1)
+    version = scout.messages.add("user", [{"type": "text", "text": "look"}])
+    first, second = scout.messages
+    assert (first.role, first.tool_calls, first.at, first.metadata) == ("assistant", calls, said, {"n": 1})
+    assert second.version == version and begun < second.at
+    assert dict(second) == {"role": "user", "content": [{"type": "text", "text": "look"}]}
+    assert scout.messages.search(text="look") == [second] and scout.messages.search(role="user", limit=0) == []
+    assert "look" in repr(second)
+
+
+def test_a_conversation_is_a_sequence(scout: Agent) -> None:
+    plain = [{"role": "user", "content": number} for number in range(20)]
+    scout.messages.extend(plain)
+    for kept in (plain, plain[3:]):
+        assert list(scout.messages) == kept == scout.messages and list(reversed(scout.messages)) == kept[::-1]
+        for chosen in (slice(2, 5), slice(None, None, -3), slice(-4, None), slice(5, 2), slice(100, 200)):
+            assert scout.messages[chosen] == kept[chosen]
+        assert scout.messages[-1] == kept[-1] and kept[2] in scout.messages
+        with pytest.raises(IndexError):
+            scout.messages[len(kept)]
+        if kept is plain:
+            del scout.messages[:3]
+    scout.messages.clear()
+    assert not scout.messages and scout.messages.clear() == 0
+    assert scout.messages.add("user", "again") and len(scout.messages) == 1
+
+
+@pytest.mark.parametrize(("bad", "error"), [({"content": 1}, ValueError), ("hi", TypeError), (None, TypeError)])
+def test_what_is_no_message_is_refused(state: StateManager, scout: Agent, bad: Any, error: type[Exception]) -> None:
+    for call in (scout.messages.append, lambda message: scout.messages.extend([message])):
+        with pytest.raises(error, match=r"role|mapping"):
+            call(bad)
+    with pytest.raises(errors.NotSerializable):
+        scout.messages.add("user", object())
+    assert state.last_version == 0
+    scout.messages.add("user", "fine")
+    assert len(scout.messages) == 1
+
+
+def test_names_and_statuses_are_checked(scout: Agent) -> None:
+    for name in ("", "x" * 201, "a\nb"):
+        with pytest.raises(errors.InvalidKey):
+            scout.context[name] = 1
+        assert name not in scout.context
+    scout.context["é" * 100] = 1
+    with pytest.raises(TypeError):
+        scout.context[1] = 1  # type: ignore[index]
+    with pytest.raises(ValueError, match="waiting_for_input"):
+        scout.status = "asleep"  # type: ignore[assignment]
+    with pytest.raises(errors.KeyMissing):
+        scout.context["nothing"]
+    with pytest.raises(errors.KeyMissing):
+        del scout.context["nothing"]
+    with pytest.raises(errors.KeyMissing):
+        scout.tools["never"]
+
+
+def test_tools_add_up_from_threads(scout: Agent) -> None:
+    def use() -> None:
+        for number in range(50):
+            scout.tools.record("search", ms=2, ok=number % 5 > 0, input_tokens=3, cost=0.5)
+            scout.messages.add("tool", "found")
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    usage = scout.tools["search"]
+    assert (usage.calls, usage.failed, usage.total_ms, usage.average_ms) == (400, 80, 800, 2)
+    assert (usage.input_tokens, usage.cost) == (1200, 200.0) and len(scout.messages) == 400
+    with pytest.raises(ZeroDivisionError), scout.tools.call("divide"):
+        raise ZeroDivisionError
+    assert scout.tools["divide"].failed == 1 and scout.tools.total().calls == 401
+
+
+def test_two_names_for_one_agent_write_one_conversation(state: StateManager) -> None:
+    first, second = state.agent("scout"), state.agent("scout")
+    for number in range(10):
+        (first if number % 2 else second).messages.add("user", number)
+    assert [message.content for message in first.messages] == list(range(10))
+
+
+def test_a_write_past_the_agent_is_not_overwritten(state: StateManager, scout: Agent) -> None:
+    scout.messages.add("user", 0)
+    state.set(scout.scope, "message/0000000001", {"role": "user", "content": "from elsewhere"})
+    scout.messages.add("user", 2)
+    assert [message.content for message in scout.messages] == [0, "from elsewhere", 2]
+
+
+def test_a_step_is_one_save_and_hidden_until_its_end(state: StateManager, scout: Agent) -> None:
+    scout.messages.add("user", "first")
+    seen = list[Any]()
+
+    def look() -> None:
+        seen.append((len(scout.messages), dict(scout.context)))
+
+    with scout.step("plan") as step:
+        value = [1]
+        scout.context["plan"] = value
+        value.append(2)
+        assert scout.messages.add("assistant", "second") == 0 and scout.messages[-1].version == 0
+        with pytest.raises(RuntimeError), scout.step():
+            pass
+        other = threading.Thread(target=look)
+        other.start()
+        other.join()
+    assert seen == [(1, {})] and scout.context["plan"] == [1] and len(scout.messages) == 2
+    [latest] = scout.versions(limit=1)
+    assert (latest.version, latest.label) == (step.version, "plan")
+    assert set(latest.keys) == {"message/0000000001", "context/plan"}
+    before = state.last_version
+    with scout.step() as nothing:
+        pass
+    assert nothing.version == 0 and state.last_version == before
+    with pytest.raises(errors.NotSerializable), scout.step():
+        scout.context["bad"] = object()
+    assert "bad" not in scout.context
+
+
+def test_times_and_tags_find_versions(scout: Agent) -> None:
+    first = scout.messages.add("user", "first")
+    moment = scout.messages[0].at
+    scout.messages.add("user", "second")
+    assert len(scout.at(moment).messages) == 1 == len(scout.at(first).messages)
+    assert len(scout.at(datetime.now(UTC)).messages) == 2
+    scout.tag("begin", first)
+    assert scout.at("begin").version == first and scout.tags == {"begin": first}
+    scout.untag("begin")
+    for missing in ("begin", 0, first - 1, 10**9, datetime(1999, 1, 1, tzinfo=UTC)):
+        with pytest.raises(errors.KeyMissing):
+            scout.at(missing)
+    with pytest.raises(ValueError, match="zone"):
+        scout.at(datetime(2026, 1, 1))
+    with pytest.raises(TypeError):
+        scout.at(True)
+    assert not scout.diff(first, first) and str(scout.diff(first, first)) == "no difference"
+    assert str(scout.diff(first)) == "+ messages[1]: {'role': 'user', 'content': 'second'}"
+
+
+def test_a_deep_chain_of_forks_reads_and_writes(state: StateManager, scout: Agent) -> None:
+    scout.messages.add("user", 0)
+    scout.context["kept"] = True
+    last = scout
+    for number in range(1, 300):
+        last = last.fork(f"fork-{number}")
+        last.messages.add("user", number)
+    assert [message.content for message in last.messages] == list(range(300)) and last.context["kept"]
+    assert last.messages[0].content == 0 and len(scout.messages) == 1
+    assert last.detach() and last.messages[150].content == 150 and last.context["kept"]
+
+
+def test_pruning_keeps_what_forks_and_tags_need(state: StateManager, scout: Agent) -> None:
+    scout.messages.extend({"role": "user", "content": number} for number in range(100))
+    fork = scout.fork("fork")
+    scout.tag("all")
+    scout.messages.delete(slice(0, 90))
+    for number in range(50):
+        scout.context["n"] = number
+    scout.retention = Retention(keep_last=1)
+    assert scout.prune() > 40 and scout.retention == Retention(keep_last=1)
+    assert len(fork.messages) == 100 == len(scout.at("all").messages) and len(scout.messages) == 10
+    scout.untag("all")
+    assert fork.delete()
+    assert scout.prune() == 90
+    assert len(scout.messages) == 10 and scout.context["n"] == 49
+    keys = state.list_keys(scout.scope)
+    assert len([key for key in keys if key.startswith("message/")]) == 10
+    scout.messages.add("user", "on")
+    with pytest.raises(errors.LimitExceeded):
+        Retention(keep_last=-1)
+
+
+def test_pruning_happens_by_itself(state: StateManager, scout: Agent) -> None:
+    scout.retention = Retention(keep_last=10)
+    for number in range(2_000):
+        scout.context["n"] = number
+    assert state.stats().key_count < 600
+
+
+def test_a_read_only_store_shows_agents(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "store") as state:
+        scout = state.agent("scout")
+        first = scout.messages.add("user", "hi")
+        scout.context["n"] = 1
+    with sk.open(tmp_path / "store", read_only=True) as state:
+        scout = state.agent("scout")
+        assert len(scout.messages) == 1 and scout.at(first).context == {}
+        for write in (lambda: scout.messages.add("user", "no"), lambda: scout.context.set("n", 2)):
+            with pytest.raises(errors.ReadOnly):
+                write()
+
+
+@pytest.mark.parametrize("durability", ["interval", "sync"])
+def test_async_twins(tmp_path: Path, durability: Any) -> None:
+    async def live() -> None:
+        async with sk.open(tmp_path / "store", durability=durability) as state:
+            scout = await state.aagent("scout")
+            await scout.messages.aadd("user", "hi")
+            await scout.messages.aextend([{"role": "assistant", "content": "hello"}])
+            await scout.context.aset("n", 1)
+            async with scout.step():
+                await scout.messages.aappend({"role": "user", "content": "step"})
+                await scout.context.aset("n", 2)
+            if durability == "sync":
+                assert state.durable_version == state.last_version
+            whole = await state.aload_agent_state("scout")
+            assert whole is not None and await state.asave_agent_state("copy", whole)
+            assert await state.alist_saved_agents() == ["copy", "scout"]
+            assert await state.aload_agent_state("copy") == whole
+            assert await state.adelete_agent_state("copy")
+
+    asyncio.run(live())
+
+
+def test_tasks_in_steps_do_not_mix(state: StateManager, scout: Agent) -> None:
+    async def turn(name: str, pause: asyncio.Event, go: asyncio.Event) -> None:
+        async with scout.step(name):
+            scout.messages.add("user", name)
+            pause.set()
+            await go.wait()
+            scout.messages.add("assistant", name)
+
+    async def both() -> None:
+        events = [asyncio.Event() for _ in range(4)]
+        first = asyncio.create_task(turn("a", events[0], events[1]))
+        second = asyncio.create_task(turn("b", events[2], events[3]))
+        await events[0].wait()
+        await events[2].wait()
+        events[3].set()
+        await second
+        assert [message.content for message in scout.messages] == ["b", "b"]
+        events[1].set()
+        await first
+
+    asyncio.run(both())
+    assert [message.content for message in scout.messages] == ["b", "b", "a", "a"]
+
+
+def test_a_deleted_agent_can_begin_again(state: StateManager, scout: Agent) -> None:
+    for _ in range(3):
+        scout.messages.add("user", "hi")
+    assert scout.delete() and len(scout.messages) == 0
+    scout.messages.add("user", "anew")
+    assert [message.content for message in state.agent("scout").messages] == ["anew"]
+    assert state.list_keys(StateScope.agent("scout")) == ["agent", "message/0000000000", "step/0000000000"]
+
+
+def test_calls_on_a_closed_store_say_so(tmp_path: Path) -> None:
+    state = sk.open(tmp_path / "store")
+    scout = state.agent("scout")
+    scout.messages.add("user", "hi")
+    state.close()
+    calls = (lambda: scout.messages.add("user", "no"), lambda: scout.messages[0], lambda: scout.context.set("n", 1))
+    for call in calls:
+        with pytest.raises(errors.Closed):
+            call()
