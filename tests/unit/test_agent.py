@@ -169,6 +169,54 @@ def test_a_step_is_one_save_and_hidden_until_its_end(state: StateManager, scout:
     assert "bad" not in scout.context
 
 
+def test_every_version_reads_as_it_was(scout: Agent) -> None:
+    saves = dict[int, Any]()
+    changes = [
+        lambda: scout.messages.add("user", "first"),
+        lambda: scout.context.set("n", 1),
+        lambda: scout.context.set("n", 2),
+        lambda: scout.messages.extend([{"role": "tool", "content": number} for number in range(5)]),
+        lambda: scout.messages.edit(0, content="edited"),
+        lambda: scout.messages.edit(0, content="again"),
+        lambda: scout.messages.delete(slice(1, 3)),
+        lambda: scout.context.clear(),
+        lambda: scout.describe(name="Scout"),
+        lambda: scout.messages.delete(0),
+        lambda: scout.context.set("n", 3),
+    ]
+    for change in changes:
+        change()
+        saves[scout.version] = scout.to_dict()
+    assert [each.version for each in scout.versions()] == sorted(saves, reverse=True) and len(saves) == len(changes)
+    for version, state in saves.items():
+        assert scout.at(version).to_dict() == state
+    with pytest.raises(ZeroDivisionError), scout.step():
+        scout.context["n"] = 4
+        raise ZeroDivisionError
+    assert scout.to_dict() == state
+
+
+def test_half_a_step_is_never_shown(scout: Agent) -> None:
+    first = scout.messages.add("user", "first")
+    with scout.step() as step:
+        scout.messages.add("assistant", "second")
+        scout.context["n"] = 1
+        scout.context["m"] = 2
+    assert step.version is not None
+    for version in range(first, step.version):
+        assert (len(scout.at(version).messages), scout.at(version).context.to_dict()) == (1, {}), version
+
+
+@pytest.mark.parametrize("count", [*range(1, 18), 63, 64, 65, 1_000])
+def test_the_end_is_found_at_every_length(state: StateManager, count: int) -> None:
+    state.agent("scout").messages.extend({"role": "user", "content": number} for number in range(count))
+    # The one above is not held, so what it knew is read again.
+    scout = state.agent("scout")
+    assert len(scout.messages) == count
+    scout.messages.add("user", count)
+    assert scout.messages[-1].content == count
+
+
 def test_times_and_tags_find_versions(scout: Agent) -> None:
     first = scout.messages.add("user", "first")
     moment = scout.messages[0].at

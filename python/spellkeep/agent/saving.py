@@ -148,7 +148,8 @@ class Saver:
             batch.set(handle.scope, numbered(MESSAGE, number), message, if_version=0, state_class=handle.state_class)
         if not len(batch) and label is None:
             return 0
-        if len(batch) - replaced > 1 or label is not None:
+        # A removal leaves no entry that tells of it, so a step does.
+        if len(batch) - replaced > 1 or label is not None or any(map(is_gone, put.values())):
             step = {"records": len(batch) + 1} | ({} if label is None else {"label": label})
             batch.set(handle.scope, numbered(STEP, self._steps), step, if_version=0, state_class=handle.state_class)
             stepped = 1
