@@ -36,16 +36,16 @@ _SINGLE = {"status": STATUS, "metadata": METADATA}
 
 def to_dict(source: Source | StepSource, end: int) -> dict[str, Any]:
     """The whole state: of one that was saved whole its names, in their order, and what was added since."""
-    shape: dict[str, str] = source.value(SHAPE) or {}
-    state = {name: _part(source, end, where) for name, where in shape.items()}
-    if shape:
+    shape: dict[str, str] | None = source.value(SHAPE)
+    if shape is not None:
+        state = {name: _part(source, end, where) for name, where in shape.items()}
         known = set(shape.values())
         more = {_MESSAGES: _MESSAGES, **_BY_NAME, **_SINGLE}
         for name, where in more.items():
             if where not in known and name not in state and (part := _part(source, end, where)):
                 state[name] = part
         return state
-    state[_MESSAGES] = _part(source, end, _MESSAGES)
+    state = {_MESSAGES: _part(source, end, _MESSAGES)}
     state |= {name: _part(source, end, where) for name, where in _BY_NAME.items()}
     return state | {"status": source.value(STATUS, "idle"), "metadata": source.value(METADATA) or {}}
 
