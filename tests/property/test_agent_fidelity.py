@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import spellkeep
 from property.test_value_roundtrip import SCALARS, TEXT, VALUES, assert_same
 from spellkeep.errors import StateError
+from spellkeep.value import decode, encode
 
 State = dict[str, Any]
 BY_NAME = ("context", "custom", "tools")
@@ -218,3 +219,40 @@ def test_a_state_with_a_name_that_cannot_be_one_is_refused_whole(name: Any) -> N
         with pytest.raises((StateError, TypeError)):
             store.save_agent_state("scout", {"memory": 2, name: 1})
         assert store.load_agent_state("scout") == {"memory": 1}
+
+
+def test_a_set_in_an_edited_conversation_or_a_fork_is_not_written_again_and_again() -> None:
+    # What was read was encoded to compare with, and a set that was read may iterate in another order.
+    odd = set(range(2000))
+    odd -= odd - {33, 1000}
+    assert (list(odd), list(decode(encode(odd)))) == ([33, 1000], [1000, 33])
+    state: State = {"messages": [{"role": "user", "content": odd}, {"role": "user", "content": "x"}], "memory": odd}
+    with spellkeep.open("memory:") as store:
+        scout = store.agent("scout")
+        scout.save(state)
+        state["messages"].insert(0, {"role": "system", "content": odd})
+        scout.save(state)
+        assert scout.save(state) == 0
+        fork = scout.fork("other")
+        assert fork.save(state) == 0
+
+
+def test_a_save_finds_what_differs_among_messages_that_were_edited() -> None:
+    with spellkeep.open("memory:") as store:
+        scout = store.agent("scout")
+        scout.messages.extend({"role": "user", "content": f"{number} " + "x" * 900} for number in range(2000))
+        scout.messages.edit(1000, content="another")
+        state = scout.to_dict()
+        scout.save(state)
+        for change in (1001, 1000, 0, 1999):
+            state["messages"][change] = {"role": "user", "content": f"edited {change}"}
+            before = store.last_version
+            scout.save(state)
+            assert store.last_version - before == (2 if change == 1000 else 1)
+            assert scout.to_dict() == state
+        # What was edited and stays is found behind what goes.
+        del state["messages"][1:1000]
+        before = store.last_version
+        scout.save(state)
+        assert store.last_version - before == 2
+        assert scout.to_dict() == state
