@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "Busy",
     "Closed",
     "Conflict",
     "Corrupted",
@@ -124,6 +125,10 @@ class StoreLocked(StateError, TimeoutError):
     """Another opener writes this directory. Code ``store.locked``; ``pid`` is the owner's, or None if unknown."""
 
     pid: int | None = None
+
+
+class Busy(StateError, TimeoutError):
+    """It takes longer than the caller would wait, and goes on. Code ``autosave.busy``."""
 
 
 class StorageFailed(StateError, OSError):

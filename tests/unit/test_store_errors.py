@@ -26,6 +26,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "Conflict": (),
     "ViewEnded": (),
     "StoreLocked": (TimeoutError, OSError),
+    "Busy": (TimeoutError, OSError),
     "StorageFailed": (OSError,),
     "Corrupted": (),
     "Poisoned": (),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spellkeep.agent.conversation import Conversation
@@ -23,7 +24,7 @@ from spellkeep.agent.layout import (
 from spellkeep.agent.saving import Change
 from spellkeep.agent.source import Source
 from spellkeep.errors import InvalidKey
-from spellkeep.value import encode
+from spellkeep.value import decode, encode
 
 if TYPE_CHECKING:
     from spellkeep.agent.agent import Agent
@@ -36,16 +37,16 @@ _SINGLE = {"status": STATUS, "metadata": METADATA}
 
 def to_dict(source: Source | StepSource, end: int) -> dict[str, Any]:
     """The whole state: of one that was saved whole its names, in their order, and what was added since."""
-    shape: dict[str, str] = source.value(SHAPE) or {}
-    state = {name: _part(source, end, where) for name, where in shape.items()}
-    if shape:
+    shape: dict[str, str] | None = source.value(SHAPE)
+    if shape is not None:
+        state = {name: _part(source, end, where) for name, where in shape.items()}
         known = set(shape.values())
         more = {_MESSAGES: _MESSAGES, **_BY_NAME, **_SINGLE}
         for name, where in more.items():
             if where not in known and name not in state and (part := _part(source, end, where)):
                 state[name] = part
         return state
-    state[_MESSAGES] = _part(source, end, _MESSAGES)
+    state = {_MESSAGES: _part(source, end, _MESSAGES)}
     state |= {name: _part(source, end, where) for name, where in _BY_NAME.items()}
     return state | {"status": source.value(STATUS, "idle"), "metadata": source.value(METADATA) or {}}
 
@@ -118,7 +119,12 @@ def _holds(source: Source | StepSource, key: str, value: Any) -> bool:
     if isinstance(source, Source) and _is_plain(source):
         return source.handle._holds(key, value)
     found = source.find(key)
-    return found is not None and encode(found.value) == encode(value)
+    return found is not None and _same(encode(found.value), encode(value))
+
+
+def _same(stored: bytes, wanted: bytes) -> bool:
+    # A set that was read iterates in another order than the one that was written.
+    return stored == wanted or stored == encode(decode(wanted))
 
 
 class _Stored:
@@ -129,25 +135,39 @@ class _Stored:
         self.count = conversation.count(end)
         self._handle = source.handle if isinstance(source, Source) and _is_plain(source) else None
         self._encoded = list[bytes]()
-        if conversation.edited:
-            self._handle = None
+        self._edited = list[int]()
         if self._handle is None:
             for start, stop in conversation.runs(end):
                 self._encoded += map(encode, source.messages(start, stop, conversation.edited))
+        elif conversation.edited:
+            self._edited += map(int, source.names(EDIT))
+
+    def _pieces(self, index: int) -> Iterator[tuple[int, int, bool]]:
+        """The numbers from the `index`-th message on, as ranges, and whether a range is one that was edited."""
+        for start, stop in self.conversation.slice(self.end, index, self.count):
+            for number in self._edited[bisect_left(self._edited, start) : bisect_left(self._edited, stop)]:
+                if start < number:
+                    yield start, number, False
+                yield number, number + 1, True
+                start = number + 1
+            if start < stop:
+                yield start, stop, False
 
     def equal(self, index: int, messages: list[Any]) -> int:
         """How many of `messages` are the ones from `index` on."""
+        same = 0
         if self._handle is None:
-            same = 0
             for stored, message in zip(self._encoded[index:], messages, strict=False):
-                if stored != encode(message):
+                if not _same(stored, encode(message)):
                     break
                 same += 1
             return same
-        same = 0
-        for start, stop in self.conversation.slice(self.end, index, self.count):
+        for start, stop, edited in self._pieces(index):
             piece = messages[same : same + stop - start]
-            found = self._handle._numbered_equal(MESSAGE, start, piece)
+            if edited:
+                found = int(bool(piece) and self._handle._holds(numbered(EDIT, start), piece[0]))
+            else:
+                found = self._handle._numbered_equal(MESSAGE, start, piece)
             same += found
             if found < stop - start:
                 break
@@ -157,11 +177,14 @@ class _Stored:
         """The first one from `index` on that is `message`."""
         if self._handle is None:
             encoded = encode(message)
-            return next((at for at in range(index, self.count) if self._encoded[at] == encoded), None)
+            return next((at for at in range(index, self.count) if _same(self._encoded[at], encoded)), None)
         at = index
-        for start, stop in self.conversation.slice(self.end, index, self.count):
-            if (found := self._handle._numbered_find(MESSAGE, start, stop, message)) is not None:
-                return at + found - start
+        for start, stop, edited in self._pieces(index):
+            if not edited:
+                if (found := self._handle._numbered_find(MESSAGE, start, stop, message)) is not None:
+                    return at + found - start
+            elif self._handle._holds(numbered(EDIT, start), message):
+                return at
             at += stop - start
         return None
 
