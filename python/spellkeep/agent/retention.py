@@ -75,6 +75,8 @@ def prune(saver: Saver) -> int:
         horizon = _new_horizon(saver, retention)
         if horizon <= stored["horizon"]:
             horizon = stored["horizon"]
+        if horizon == 0:
+            return 0
         doomed = list(_doomed(handle, horizon))
         steps = [key for key, version, _ in handle._stamps(STEP) if version < horizon]
         steps_from = max([stored["steps_from"], *(int(key[len(STEP) :]) + 1 for key in steps)])

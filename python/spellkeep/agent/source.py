@@ -20,7 +20,7 @@ from spellkeep.agent.layout import (
     past_of,
 )
 from spellkeep.changes import Entry, time_from_us
-from spellkeep.errors import Corrupted
+from spellkeep.errors import Corrupted, KeyMissing
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 
@@ -44,7 +44,7 @@ class Source:
         chain, ends = [self], list[int | None]()
         while (stored := chain[-1].handle.get(AGENT)) is not None and "base" in stored:
             above, base = chain[-1], stored["base"]
-            early = above.version is not None and above.version < base["version"]
+            early = above.version is not None and above.version <= base["version"]
             below = object.__new__(Source)
             below.handle = ScopeHandle(handle.store, StateScope.agent(base["agent"]), handle.state_class)
             below.is_before = False
@@ -78,7 +78,31 @@ class Source:
             past = past_of(held)
             if past.key == key and past.version <= self.version <= until:
                 entry = self.handle._entry_or_none(held)
-                return entry and entry._replace(version=past.version, updated_at=time_from_us(past.time_us))
+                if entry is not None:
+                    return entry._replace(version=past.version, updated_at=time_from_us(past.time_us))
+        self._check_kept()
+        return None
+
+    def _check_kept(self) -> None:
+        """Raise when the version is no longer kept: what is not found then may have been there.
+
+        Called behind the look, as the horizon is moved before anything is cleared away.
+        """
+        if self.version is None or self.is_before:
+            return
+        stamp = self.handle._stamp(AGENT)
+        if stamp is not None and stamp[0] <= self.version:
+            horizon = self.handle.get(RETENTION, {}).get("horizon", 0)
+            if self.version >= horizon or self._pinned_end() is not None:
+                return
+        raise KeyMissing(f"version {self.version} is no longer kept", code="agent.version_missing")
+
+    def _pinned_end(self) -> int | None:
+        """Where the messages end in a version that a tag or a fork keeps."""
+        for prefix in (TAG, FORK):
+            for _, pin in self.handle.iter_items(prefix):
+                if pin["version"] == self.version:
+                    return int(pin["end"])
         return None
 
     def value(self, key: str, default: Any = None) -> Any:
@@ -107,6 +131,7 @@ class Source:
             past = past_of(held)
             if past.version <= self.version <= until:
                 yield past.key
+        self._check_kept()
 
     @property
     def conversation(self) -> Conversation:
@@ -122,12 +147,10 @@ class Source:
         end = self.handle._numbered_end(MESSAGE, self._first_own())
         if self.version is None:
             return end
-        if self.version < self.handle.get(RETENTION, {}).get("horizon", 0):
-            # Messages behind it may have been cleared away, so those that keep it know.
-            for prefix in (TAG, FORK):
-                for _, pin in self.handle.iter_items(prefix):
-                    if pin["version"] == self.version:
-                        return int(pin["end"])
+        # Below the horizon, messages behind it may have been cleared away, so those that keep it know.
+        horizon = self.handle.get(RETENTION, {}).get("horizon", 0)
+        if self.version < horizon and (pinned := self._pinned_end()) is not None:
+            return pinned
         low, high = self.base_end, end
         while low < high:
             middle = (low + high) // 2
