@@ -39,6 +39,11 @@ impl AppendState {
         self.next_lsn - 1
     }
 
+    /// Whether the ring is to be drained before the interval is over: early, so that writers find room until it has been.
+    pub(super) fn is_filling(&self, ring_capacity: u64) -> bool {
+        self.writer.used() > ring_capacity / 4
+    }
+
     pub(super) fn refuse_from_now_on(&mut self, status: Status) {
         if self.status != Status::Closed {
             self.status = status;
@@ -168,8 +173,7 @@ impl Append<'_> {
     #[inline]
     pub fn done(mut self) {
         let state = &mut *self.state;
-        let half_full = state.writer.room() < self.wal.ring_capacity / 2;
-        if state.thread_idle || (half_full && !state.thread_told) {
+        if state.thread_idle || (!state.thread_told && state.is_filling(self.wal.ring_capacity)) {
             state.thread_idle = false;
             state.thread_told = true;
             self.wake = true;

@@ -66,6 +66,15 @@ impl Wal {
         state.thread_idle = state.last_lsn() == done || state.status == Status::Poisoned;
         state.thread_idle
     }
+
+    /// Whether the ring is filling up. If not, an append tells the thread once it is: also when one has told it during the
+    /// last drain, which then freed the ring.
+    fn is_filling(&self) -> bool {
+        let mut state = held(&self.append);
+        let filling = state.is_filling(self.ring_capacity);
+        state.thread_told = filling;
+        filling
+    }
 }
 
 fn run(weak: &Weak<Wal>) {
@@ -84,8 +93,7 @@ fn run(weak: &Weak<Wal>) {
             continue;
         }
         let now_ms = monotonic_ms();
-        let half_full = held(&wal.append).writer.room() < wal.ring_capacity / 2;
-        if now_ms < due_ms && !half_full && !requested {
+        if now_ms < due_ms && !wal.is_filling() && !requested {
             drop(wal);
             park_ms(due_ms - now_ms);
             continue;

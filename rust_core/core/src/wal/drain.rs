@@ -1,5 +1,6 @@
 //! The drain: ring to segment, segment to disk, ring space freed. Under a lock that no writer needs.
 
+use super::ahead::Ahead;
 use super::append::Status;
 use super::ring::RingReader;
 use super::segment::{NotMade, SEGMENT_VERSION, Segment, SegmentHeader};
@@ -16,6 +17,7 @@ pub(super) struct Drain {
     /// Version and checksum at `synced`: what a fresh segment that starts there says of itself.
     pub(super) synced_lsn: Lsn,
     pub(super) synced_sum: u32,
+    pub(super) ahead: Ahead,
     pub(super) store_id: [u8; 16],
     /// Why space could not be reserved, when the last attempt failed.
     pub(super) refusal: Option<WalError>,
@@ -102,6 +104,7 @@ impl Wal {
 
     fn sync(&self, drain: &mut Drain, head: Head) -> Result<(), WalError> {
         if head.pos > drain.synced {
+            self.zero_ahead(drain, head.pos);
             drain.current.file.sync_named()?;
             self.sync_count.fetch_add(1, Ordering::Relaxed);
             self.publish_synced(drain, head);
@@ -158,6 +161,7 @@ impl Wal {
     pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>) {
         self.catalog.adopt(Arc::clone(&fresh));
         self.allocated_end.store(fresh.header.start, Ordering::Release);
+        drain.ahead.begin(fresh.header.start);
         drain.current = fresh;
     }
 

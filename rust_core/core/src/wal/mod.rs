@@ -4,6 +4,7 @@
 //! and syncs under a lock of its own, so no writer ever waits for a sync that it did not ask for; `open` and `recover`
 //! rebuild everything from the files; `read` gets single records back. See `docs/format.md` for the bytes.
 
+mod ahead;
 mod append;
 mod background;
 mod big;

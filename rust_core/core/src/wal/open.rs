@@ -1,5 +1,6 @@
 //! Opening and closing: lock, manifest, recovery, ring, background thread, and the way back.
 
+use super::ahead::Ahead;
 use super::append::{AppendState, Status};
 use super::catalog::Catalog;
 use super::drain::Drain;
@@ -210,6 +211,7 @@ impl Wal {
             synced: end.pos,
             synced_lsn: end.lsn,
             synced_sum: end.sum,
+            ahead: Ahead::default(),
             store_id: manifest.store_id,
             refusal: None,
         };

@@ -1,0 +1,56 @@
+//! Zeros ahead of the log: space that is only reserved makes each sync that first writes to it write metadata too.
+//!
+//! A file system notes which reserved blocks were ever written, and has to have that on the device before a sync is done.
+//! Over blocks that were, a sync writes the data and nothing else.
+
+use super::Wal;
+use super::drain::Drain;
+use crate::record::Pos;
+use crate::sync::Ordering;
+
+/// Zeros are written so far ahead at a time, in pieces.
+const STEP_BYTES: u64 = 256 << 10;
+const PIECE_BYTES: usize = 64 << 10;
+static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+/// A sync of less than this costs more in metadata than in data. Where each has more, zeros would only be written twice.
+const SMALL_SYNC_BYTES: u64 = 16 << 10;
+/// So many small ones in a row make it likely that more follow.
+const SMALL_SYNC_COUNT: u32 = 4;
+
+/// How far the segment was written, be it with zeros.
+#[derive(Default)]
+pub(super) struct Ahead {
+    zeroed: Pos,
+    small_sync_count: u32,
+}
+
+impl Ahead {
+    /// A segment that starts at `pos` was written nowhere.
+    pub(super) fn begin(&mut self, pos: Pos) {
+        self.zeroed = pos;
+    }
+}
+
+impl Wal {
+    /// Before a sync of everything up to `head`, which is written: writes zeros behind it when small syncs have used up
+    /// those of the last time.
+    pub(super) fn zero_ahead(&self, drain: &mut Drain, head: Pos) {
+        let small = head - drain.synced < SMALL_SYNC_BYTES;
+        drain.ahead.small_sync_count = if small { drain.ahead.small_sync_count.saturating_add(1) } else { 0 };
+        // A file system without trusted mappings may put what is written again elsewhere.
+        if drain.ahead.small_sync_count < SMALL_SYNC_COUNT || head < drain.ahead.zeroed || !self.mapped {
+            return;
+        }
+        let end = (head + STEP_BYTES).min(self.allocated_end.load(Ordering::Acquire));
+        drain.ahead.zeroed = end;
+        let (mut offset, end) = (drain.current.offset(head), drain.current.offset(end));
+        while offset < end {
+            let take = (end - offset).min(PIECE_BYTES as u64 - offset % PIECE_BYTES as u64);
+            // The space reads as zeros with and without; should the device fail, the sync says so.
+            if drain.current.file.write_all_at(&ZEROS[..take as usize], offset).is_err() {
+                return;
+            }
+            offset += take;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Zeros ahead of the log: small syncs find space that was written before, and no record is ever written over.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::sim::{Point, SimDisk};
+use common::{WORDS, env_on, get, set, small};
+use spellkeep_core::env::fault::Fault;
+use spellkeep_core::store::Store;
+use spellkeep_core::wal::{Durability, WalOptions};
+
+const STEP_BYTES: usize = 256 << 10;
+
+fn options(word: Durability, mapped: bool) -> WalOptions {
+    WalOptions { segment_bytes: 1 << 20, ..small(word, mapped) }
+}
+
+/// Of the segments: where each write began and how long it was, and whether it was zeros alone.
+fn segment_writes(points: Vec<Point>) -> Vec<(usize, usize, bool)> {
+    let written = points.into_iter().filter(|point| point.name.starts_with("segments/"));
+    written.filter_map(|point| point.write).map(|(_, at, b)| (at, b.len(), b.iter().all(|byte| *byte == 0))).collect()
+}
+
+/// A sync wrote, beside 1 KB of data, two blocks of metadata, because the space was reserved and had never been written:
+/// with 10 KB values 110 us in place of 50.
+#[test]
+fn small_syncs_find_space_that_was_written_before() {
+    let disk = SimDisk::default();
+    let store = Store::open(env_on(Arc::new(disk.clone())), options(Durability::Sync, true)).unwrap();
+    disk.note_points();
+    for i in 0..400u32 {
+        set(&store, b"s", &format!("k{}", i % 7), &i.to_le_bytes().repeat(250)).unwrap();
+    }
+    let (mut end, mut zeroed, mut over_new_space) = (64, 64, 0);
+    for (at, len, zeros) in segment_writes(disk.take_points()) {
+        if zeros {
+            assert!(at >= end, "zeros at {at} over records that go up to {end}");
+            zeroed = zeroed.max(at + len);
+        } else {
+            over_new_space += u32::from(at + len > zeroed);
+            end = end.max(at + len);
+        }
+    }
+    println!("{over_new_space} of 400 syncs wrote to new space; zeros up to {zeroed}, records up to {end}");
+    assert!(over_new_space < 8, "{over_new_space} of 400 syncs wrote to space that was never written");
+    assert!(zeroed < end + STEP_BYTES + (64 << 10));
+    drop(store);
+    disk.kill();
+    let store = Store::open(env_on(Arc::new(disk)), options(Durability::Sync, true)).unwrap();
+    (393..400u32)
+        .for_each(|i| assert_eq!(get(&store, b"s", &format!("k{}", i % 7)), Some(i.to_le_bytes().repeat(250))));
+    let mut changes = store.changes(0).unwrap();
+    (0..400).for_each(|_| assert!(changes.next_change().unwrap().is_some()));
+}
+
+#[test]
+fn large_syncs_and_file_systems_without_trusted_mappings_get_no_zeros() {
+    for word in WORDS {
+        for (mapped, bytes) in [(true, 20_000), (false, 1000)] {
+            let disk = SimDisk::default();
+            let store = Store::open(env_on(Arc::new(disk.clone())), options(word, mapped)).unwrap();
+            disk.note_points();
+            for i in 0..20u8 {
+                set(&store, b"s", "k", &vec![i + 1; bytes]).unwrap();
+                store.wal().flush().unwrap();
+            }
+            let writes = segment_writes(disk.take_points());
+            assert!(writes.len() >= 20 && writes.iter().all(|(_, _, zeros)| !zeros), "{word:?}, mapped {mapped}");
+        }
+    }
+}
+
+/// The space reads as zeros with and without, so that a refused write of them is nobody's business.
+#[test]
+fn zeros_that_cannot_be_written_fail_no_commit() {
+    for errno in [5, 28, 0] {
+        let disk = SimDisk::default();
+        let store = Store::open(env_on(Arc::new(disk.clone())), options(Durability::Sync, true)).unwrap();
+        (0..3).for_each(|i| assert_eq!(set(&store, b"s", "k", &[1; 1000]).unwrap(), i + 1));
+        disk.faults.add(Fault { op: "write", name: "segments", after_count: 1, fail_count: 1, errno });
+        set(&store, b"s", "k", &[2; 1000]).unwrap();
+        set(&store, b"s", "k", &[3; 1000]).unwrap();
+        assert_eq!(store.stats().0.repair_count, 0);
+        drop(store);
+        disk.kill();
+        let store = Store::open(env_on(Arc::new(disk)), options(Durability::Sync, true)).unwrap();
+        assert_eq!(get(&store, b"s", "k"), Some(vec![3; 1000]));
+    }
+}
