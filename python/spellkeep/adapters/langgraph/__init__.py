@@ -9,6 +9,7 @@ Source: docs/guide/langgraph.md.
 """
 
 from spellkeep.adapters.langgraph.saver import SpellkeepSaver
+from spellkeep.adapters.langgraph.store import SpellkeepStore
 from spellkeep.adapters.langgraph.types import allow
 
-__all__ = ["SpellkeepSaver", "allow"]
+__all__ = ["SpellkeepSaver", "SpellkeepStore", "allow"]
