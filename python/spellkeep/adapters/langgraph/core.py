@@ -1,0 +1,121 @@
+"""What the savers of one open store share: its lock, its names, and the threads in memory."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from spellkeep import StateManager
+from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, is_thread, number_text, scope_thread
+
+if TYPE_CHECKING:
+    from spellkeep.adapters.langgraph.thread import Thread
+
+NAMES_MAX = 4096
+NAME_LEN_MAX = 64
+THREADS_MAX = 64
+ITEMS_MAX = 200_000
+WAITING_MAX = 4096
+
+_cores: weakref.WeakValueDictionary[int, Core] = weakref.WeakValueDictionary()
+_making = threading.Lock()
+
+
+def core_of(state: StateManager) -> Core:
+    """The one core of a store in this process: two savers must agree on numbers and on what is in memory."""
+    with _making:
+        core = _cores.get(id(state))
+        if core is None or core.state is not state:
+            core = _cores[id(state)] = Core(state)
+        return core
+
+
+class Core:
+    """Names have numbers in all threads, so that a checkpoint spends a byte on ``branch:to:agent``.
+
+    Attributes:
+        waiting: writes whose checkpoint is not there, by thread, namespace and checkpoint: LangGraph may save them
+            before the checkpoint itself. They are stored together with it, or never.
+    """
+
+    def __init__(self, state: StateManager) -> None:
+        self.state = state
+        self.lock = threading.RLock()
+        self.shared = state.scope(SHARED_SCOPE)
+        self.names: list[str] = [name for _, name in self.shared.iter_items("n")]
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+        self.waiting: OrderedDict[tuple[str, str, str], list[Any]] = OrderedDict()
+        self._threads: OrderedDict[str, Thread] = OrderedDict()
+
+    def name(self, kept: int | str) -> str:
+        """The name that a record has a number or itself for."""
+        return kept if isinstance(kept, str) else self.names[kept]
+
+    def thread(self, thread_id: str) -> Thread:
+        """A thread, from memory or from the store."""
+        from spellkeep.adapters.langgraph.thread import Thread
+
+        found = self._threads.get(thread_id)
+        if found is None:
+            found = self._threads[thread_id] = Thread(self, thread_id)
+            if len(self._threads) > THREADS_MAX:
+                self._threads.popitem(last=False)
+            self.trim()
+        else:
+            self._threads.move_to_end(thread_id)
+        return found
+
+    def forget(self, thread_id: str) -> None:
+        """Read a thread anew the next time."""
+        self._threads.pop(thread_id, None)
+
+    def trim(self) -> None:
+        """Let go of the lists of the threads that were used longest ago."""
+        total = 0
+        for thread in reversed(self._threads.values()):
+            total += thread.held.count
+            if total > ITEMS_MAX:
+                total -= thread.held.count
+                thread.held.clear()
+
+    def thread_ids(self) -> list[str]:
+        """All threads of the store. Cost: O(keys of the store)."""
+        found = []
+        for scope in self.state.list_scopes():
+            if is_thread(scope):
+                id = scope_thread(scope)
+                found.append(self.state.get(scope, "t") if id is None else id)
+        return found
+
+    def deletion_key(self, thread_id: str) -> str:
+        """Where it stands that a thread was deleted lately."""
+        return "d" + id_text(thread_id)
+
+
+class Write:
+    """One atomic batch, with the names that it needs."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.batch = core.state.batch()
+        self._new: dict[str, int] = {}
+
+    def number(self, name: str) -> int | str:
+        """The number of a name, or the name itself when it is long, or one of too many."""
+        number = self._core.numbers.get(name)
+        if number is None and (number := self._new.get(name)) is None:
+            number = len(self._core.names) + len(self._new)
+            if number >= NAMES_MAX or len(name) > NAME_LEN_MAX:
+                return name
+            self._new[name] = number
+            self.batch.set(SHARED_SCOPE, "n" + number_text(number), name, if_version=0)
+        return number
+
+    def commit(self) -> int:
+        """Commit; the caller waits for durability outside of the lock."""
+        version = self.batch.commit(acknowledge=False)
+        self._core.names.extend(self._new)
+        self._core.numbers.update(self._new)
+        return version

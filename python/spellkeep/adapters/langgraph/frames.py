@@ -1,0 +1,231 @@
+"""A checkpoint without its values, and how its record differs from its parent's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from spellkeep.adapters.langgraph.elements import Kept
+from spellkeep.adapters.langgraph.lists import Ranges
+from spellkeep.adapters.langgraph.types import blob_of
+from spellkeep.value import decode
+
+DEPTH_MAX = 64
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+_FIELDS = frozenset({"v", "id", "ts", "channel_values", "channel_versions", "versions_seen", "updated_channels"})
+_GONE = -1
+_MISSING = object()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+Name = Callable[[Any], Any]
+
+
+@dataclass(slots=True)
+class Frame:
+    """One checkpoint.
+
+    Attributes:
+        parent: number of the parent checkpoint, its id when it is not in the store, or None.
+        depth: how many records this one's record needs besides its own.
+        metadata: atoms, and everything else as a list of its bytes.
+        values: what the record has for each channel.
+        extra: keys of a checkpoint that this LangGraph does not have.
+    """
+
+    ns: str
+    id: str
+    parent: int | str | None
+    ts: str
+    v: int
+    metadata: dict[str, Any]
+    versions: dict[str, Any]
+    seen: dict[str, dict[str, Any]]
+    updated: Any
+    values: dict[str, Kept]
+    extra: dict[str, Any] | None
+    depth: int = 0
+
+
+def kept_metadata(metadata: dict[str, Any], *, register_new: bool) -> dict[str, Any]:
+    """Metadata as a frame has it."""
+    return {
+        key: value if type(value) in _ATOMS else [blob_of(value, register_new=register_new)]
+        for key, value in metadata.items()
+    }
+
+
+def plain_metadata(kept: dict[str, Any]) -> dict[str, Any]:
+    """Metadata made anew."""
+    return {key: decode(value[0]) if type(value) is list else value for key, value in kept.items()}
+
+
+def extra_of(checkpoint: dict[str, Any], *, register_new: bool) -> dict[str, Any] | None:
+    """The keys of a checkpoint that no field of a frame is for."""
+    if checkpoint.keys() <= _FIELDS:
+        return None
+    return kept_metadata(
+        {key: value for key, value in checkpoint.items() if key not in _FIELDS}, register_new=register_new
+    )
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
+    """What to change in `old`, with the names that are gone under -1."""
+    if old is new:
+        return {}
+    changed = {
+        name(key): value
+        for key, value in new.items()
+        if (was := old.get(key, _MISSING)) is not value and not (type(was) is type(value) and was == value)
+    }
+    if len(old) + len(changed) != len(new):
+        gone = [name(key) for key in old if key not in new]
+        if gone:
+            changed[_GONE] = gone
+    return changed
+
+
+def _changed(old: dict[str, Any], difference: dict[Any, Any], name: Name) -> dict[str, Any]:
+    if not difference:
+        return old
+    new = dict(old)
+    for key in difference.get(_GONE, ()):
+        del new[name(key)]
+    for key, value in difference.items():
+        if key != _GONE:
+            new[name(key)] = value
+    return new
+
+
+def _values_difference(
+    old: dict[str, Kept], new: dict[str, Kept], name: Name, shorten: Callable[[Ranges], list[Any]]
+) -> dict[Any, Any]:
+    """As `_difference`; of a list only what comes behind the numbers that it begins with like the old one."""
+    changed = _difference(old, new, name)
+    for channel, value in new.items():
+        if type(value) is list and (number := name(channel)) in changed:
+            was = old.get(channel)
+            changed[number] = _behind(was, value) if type(was) is list else shorten(value)
+    return changed
+
+
+def _behind(old: Ranges, new: Ranges) -> list[int]:
+    count = len(old)
+    if new[:count] != old:
+        count -= 2
+        if new[:count] != old[:count]:
+            count = next(at for at, (left, right) in enumerate(zip(old, new, strict=False)) if left != right)
+    return [-1 - count, *new[count:]]
+
+
+def _values_changed(
+    old: dict[str, Kept], difference: dict[Any, Any], name: Name, lengthen: Callable[[list[Any]], Ranges]
+) -> dict[str, Kept]:
+    new = dict(_changed(old, difference, name))
+    for kept, value in difference.items():
+        if kept != _GONE and type(value) is list:
+            channel = name(kept)
+            behind = type(value[0]) is int and value[0] < 0
+            new[channel] = old[channel][: -1 - value[0]] + value[1:] if behind else lengthen(value)  # type: ignore[index,operator]
+    return new
+
+
+def _seen_difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
+    changed: dict[Any, Any] = {}
+    for node, versions in new.items():
+        difference = _difference(old.get(node, {}), versions, name)
+        if difference or node not in old:
+            changed[name(node)] = difference
+    gone = [name(node) for node in old if node not in new]
+    if gone:
+        changed[_GONE] = gone
+    return changed
+
+
+def _seen_changed(old: dict[str, Any], difference: dict[Any, Any], name: Name) -> dict[str, Any]:
+    if not difference:
+        return old
+    new = dict(old)
+    for node in difference.get(_GONE, ()):
+        del new[name(node)]
+    for node, versions in difference.items():
+        if node != _GONE:
+            new[name(node)] = _changed(old.get(name(node), {}), versions, name)
+    return new
+
+
+_EMPTY = Frame("", "", None, "", 0, {}, {}, {}, None, {}, None)
+
+
+def _kept_time(ts: str, base: Frame) -> int | str:
+    """Microseconds since the parent's time, or since 1970; a time that is spelled in another way stays text."""
+    try:
+        microseconds = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
+        return microseconds - _microseconds(base) if _plain_time(microseconds) == ts else ts
+    except (ValueError, TypeError, OverflowError):
+        return ts
+
+
+def _microseconds(base: Frame) -> int:
+    kept = _kept_time(base.ts, _EMPTY) if base is not _EMPTY else 0
+    return kept if isinstance(kept, int) else 0
+
+
+def _plain_time(kept: int | str) -> str:
+    return kept if isinstance(kept, str) else (_EPOCH + kept * _MICROSECOND).isoformat()
+
+
+def record_of(
+    frame: Frame,
+    number: int,
+    base: Frame | None,
+    key_is_whole: bool,
+    name: Name,
+    shorten: Callable[[Ranges], list[Any]] = list,
+) -> list[Any]:
+    """The head of a frame's record, as it differs from `base`, its parent, or whole."""
+    old = _EMPTY if base is None else base
+    return [
+        number - frame.parent if isinstance(frame.parent, int) else frame.parent,
+        frame.depth,
+        _kept_time(frame.ts, old),
+        frame.v,
+        _difference(old.metadata, frame.metadata, name),
+        _difference(old.versions, frame.versions, name),
+        _seen_difference(old.seen, frame.seen, name),
+        [name(channel) for channel in frame.updated] if isinstance(frame.updated, list) else frame.updated,
+        _values_difference(old.values, frame.values, name, shorten),
+        frame.extra,
+        None if key_is_whole else [frame.ns, frame.id],
+    ]
+
+
+def frame_of(
+    record: list[Any],
+    number: int,
+    ns: str,
+    id: str,
+    base: Callable[[int], Frame],
+    name: Name,
+    lengthen: Callable[[list[Any]], Ranges],
+) -> Frame:
+    """The frame that `record_of` was given."""
+    parent, depth, ts, v, metadata, versions, seen, updated, values, extra, _ = record
+    if isinstance(parent, int):
+        parent = number - parent
+    old = base(parent) if depth else _EMPTY
+    return Frame(
+        ns,
+        id,
+        parent,
+        _plain_time(ts + _microseconds(old) if isinstance(ts, int) else ts),
+        v,
+        _changed(old.metadata, metadata, name),
+        _changed(old.versions, versions, name),
+        _seen_changed(old.seen, seen, name),
+        [name(channel) for channel in updated] if isinstance(updated, list) else updated,
+        _values_changed(old.values, values, name, lengthen),
+        extra,
+        depth,
+    )

@@ -1,0 +1,105 @@
+"""The lists of one thread that are in memory, so that a turn neither decodes nor encodes what did not change."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, TypeAlias
+
+from spellkeep.adapters.langgraph.elements import Elements, Kept, New
+from spellkeep.adapters.langgraph.lists import Held, Ranges, copy_of
+
+LISTS_MAX = 32
+# What a run was given, and what somebody who looked on was given meanwhile.
+LISTS_OF_ONE_MAX = 2
+UNKNOWN_MIN = 4
+
+Place: TypeAlias = tuple[str, str]
+"""Namespace and channel."""
+
+
+class HeldLists:
+    """The latest lists of each channel.
+
+    Attributes:
+        count: of the items of all of them.
+    """
+
+    def __init__(self, elements: Elements) -> None:
+        self._elements = elements
+        self._lists: OrderedDict[Place, list[Held]] = OrderedDict()
+        self.count = 0
+
+    def handed_out(self, place: Place, ranges: Ranges) -> list[Any]:
+        """A list that is the caller's alone."""
+        known = next((held for held in self._lists.get(place, ()) if held.ranges == ranges), None)
+        if known is None:
+            numbers, copies = self._elements.copies(ranges)
+            known = Held([], numbers, copies, ranges)
+        elif known.counts_tell:
+            # The other lists hold the same objects, and would count.
+            self._lists[place] = [known]
+            again = known.taken_back()
+            if again is not known:
+                self._lists[place].insert(0, again)
+            return again.live.copy()
+        fresh = self._elements.fresh
+        items = [copy.new() for copy in known.copies] if known.all_messages else [fresh(copy) for copy in known.copies]
+        self.hold(place, known.seen_as(items.copy()))
+        return items
+
+    def hold(self, place: Place, held: Held) -> None:
+        """Remember a list as the latest of its channel."""
+        lists = self._lists.setdefault(place, [])
+        lists.insert(0, held)
+        self.count += len(held.live)
+        while len(lists) > LISTS_OF_ONE_MAX:
+            self.count -= len(lists.pop().live)
+        self._lists.move_to_end(place)
+        while len(self._lists) > LISTS_MAX:
+            _, gone = self._lists.popitem(last=False)
+            self.count -= sum(len(each.live) for each in gone)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._lists.clear()
+        self.count = 0
+
+    def keep(self, place: Place, items: list[Any], parent: Kept | None, new: New) -> Held:
+        """A list that is to be stored: which element each item is, new ones where it must be."""
+        known = self._lists.get(place, ())
+        held = next((each for each in known if each.live[0] is items[0]), known[0] if known else None)
+        count = held.same_prefix(items) if held is not None else 0
+        if held is not None and count == len(items) == len(held.live):
+            return held
+        numbers, copies = self._others(held, count, items[count:], parent, new)
+        live = items.copy()
+        if held is None or count == 0:
+            return Held(live, numbers, copies)
+        if count == len(held.live):
+            return held.extended(live, numbers, copies)
+        return Held(live, held.numbers[:count] + numbers, held.copies[:count] + copies)
+
+    def _others(
+        self, held: Held | None, begin: int, items: list[Any], parent: Kept | None, new: New
+    ) -> tuple[list[int], list[Any]]:
+        places = held.places() if held is not None and begin < len(held.live) else {}
+        numbers: list[int] = []
+        copies: list[Any] = []
+        stored: dict[bytes, int] | None = None
+        for item in items:
+            at = places.get(id(item))
+            if at is not None and held is not None and held.unchanged(at):
+                numbers.append(held.numbers[at])
+                copies.append(held.copies[at])
+                continue
+            blob = new.blob(item)
+            number = self._elements.recent(blob)
+            # A list of which nothing is known in memory, of a run that began before a restart, say.
+            if number is None and type(parent) is list and len(items) > UNKNOWN_MIN:
+                if stored is None:
+                    every, _ = self._elements.copies(parent)
+                    stored = {self._elements.plain_blob(each): each for each in every}
+                number = stored.get(new.plain_blob(item, blob))
+            numbers.append(new.item(item, blob) if number is None else number)
+            copies.append(copy_of(item, new, blob))
+        return numbers, copies

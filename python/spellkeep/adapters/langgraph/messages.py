@@ -1,0 +1,163 @@
+"""LangChain's messages: how one is kept in few bytes, and how a checkpointed one is copied and compared at low cost.
+
+A message is a pydantic model whose fields mostly have their defaults. Kept are the fields that do not, the id of 36
+characters as 16 bytes, and which fields were set, if that is not the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from langchain_core import messages
+from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
+
+from spellkeep.adapters.langgraph.keys import bytes_uuid, uuid_bytes
+from spellkeep.value import decode, encode, register
+
+_KINDS = ("Human", "AI", "System", "Chat", "Tool", "Function")
+CLASSES: tuple[type[BaseMessage], ...] = (
+    *(getattr(messages, f"{kind}Message{tail}") for kind in _KINDS for tail in ("", "Chunk")),
+    messages.RemoveMessage,
+)
+# A field is kept under its place here, another one under its name. Never reorder: places are in stores.
+_FIELDS = (
+    *("content", "id", "additional_kwargs", "response_metadata", "type", "name", "tool_calls", "invalid_tool_calls"),
+    *("usage_metadata", "tool_call_id", "artifact", "status", "role", "tool_call_chunks", "chunk_position", "example"),
+)
+_PLACES: dict[Any, int] = {name: place for place, name in enumerate(_FIELDS)}
+_SET, _EXTRA, _ID = -1, -2, _FIELDS.index("id")
+_put_fields = BaseModel.__dict__["__dict__"].__set__
+_put_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_put_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_put_private = BaseModel.__dict__["__pydantic_private__"].__set__
+fields_of: Callable[[Any], dict[str, Any]] = attrgetter("__dict__")
+extra_of: Callable[[Any], dict[str, Any] | None] = attrgetter("__pydantic_extra__")
+
+
+def _tag(cls: type) -> str:
+    """Short, as each message has it: ``lc:human``, ``lc:human+`` for chunks."""
+    return "lc:" + cls.__name__.lower().replace("message", "").replace("chunk", "+")
+
+
+def _register(cls: type[BaseMessage]) -> None:
+    names = tuple(cls.model_fields)
+    bits = {name: 1 << at for at, name in enumerate(names)}
+    constants: dict[str, Any] = {}
+    makers: dict[str, Callable[[], Any]] = {}
+    for name, field in cls.model_fields.items():
+        if field.default_factory in (dict, list):
+            makers[name] = field.default_factory
+        elif not field.is_required() and field.default_factory is None:
+            constants[name] = field.default
+
+    def pack(message: BaseMessage) -> dict[Any, Any]:
+        kept: dict[Any, Any] = {}
+        expected = 0
+        for name, value in message.__dict__.items():
+            if name in constants:
+                if value is constants[name] or (type(value) is str and value == constants[name]):
+                    continue
+            elif name in makers and not value and type(value) is makers[name]:
+                continue
+            kept[_PLACES.get(name, name)] = value
+            expected |= bits.get(name, 0)
+        identity = kept.get(_ID)
+        if type(identity) is str and (raw := uuid_bytes(identity)) is not None:
+            kept[_ID] = raw
+        is_set = sum(bits.get(name, 0) for name in message.__pydantic_fields_set__)
+        if is_set != expected:
+            kept[_SET] = is_set
+        if message.__pydantic_extra__:
+            kept[_EXTRA] = message.__pydantic_extra__
+        return kept
+
+    def unpack(kept: dict[Any, Any], version: int) -> BaseMessage:
+        fields = {name: make() for name, make in makers.items()}
+        fields.update(constants)
+        extra = kept.pop(_EXTRA, None)
+        is_set = kept.pop(_SET, None)
+        if type(kept.get(_ID)) is bytes:
+            kept[_ID] = bytes_uuid(kept[_ID])
+        named = {_FIELDS[name] if type(name) is int else name: value for name, value in kept.items()}
+        set_names = set(named) if is_set is None else {name for name in names if bits[name] & is_set}
+        fields.update(named)
+        return _made(cls, {name: fields[name] for name in names}, set_names, {} if extra is None else extra)
+
+    register(cls, tag=_tag(cls), encode=pack, decode=unpack)
+
+
+def _made(cls: Any, fields: dict[str, Any], set_names: set[str], extra: dict[str, Any]) -> BaseMessage:
+    made: BaseMessage = cls.__new__(cls)
+    _put_fields(made, fields)
+    _put_set(made, set_names)
+    _put_extra(made, extra)
+    _put_private(made, None)
+    return made
+
+
+for _cls in CLASSES:
+    _register(_cls)
+
+known = frozenset(CLASSES)
+
+
+class Copy:
+    """A private copy of a message: gives any number of further ones, and tells whether one was changed.
+
+    Attributes:
+        fields: like the message's own, with containers that nobody else has.
+    """
+
+    __slots__ = ("_boxes", "_cls", "_filled", "_set", "fields")
+
+    def __init__(self, message: BaseMessage) -> None:
+        self._cls = type(message)
+        self._set = message.__pydantic_fields_set__.copy()
+        self.fields = message.__dict__.copy()
+        # What makes each container anew, and those that are not empty with their bytes.
+        self._boxes: list[tuple[str, Callable[[], Any]]] = []
+        self._filled: list[tuple[str, bytes]] = []
+        for name, value in self.fields.items():
+            kind = type(value)
+            if kind is str or value is None:
+                continue
+            if (kind is dict or kind is list) and not value:
+                self.fields[name] = kind()
+                self._boxes.append((name, kind))
+            elif kind is not bool and kind is not int:
+                blob = encode(value)
+                self.fields[name] = decode(blob)
+                self._filled.append((name, blob))
+
+    @staticmethod
+    def fits(value: object) -> bool:
+        """Whether this is a message that a copy can stand for."""
+        return type(value) in known and not value.__pydantic_extra__  # type: ignore[attr-defined]
+
+    @property
+    def plain(self) -> bool:
+        """Whether all its containers are empty, so that equal fields mean that nothing was changed."""
+        return not self._filled
+
+    def same_inside(self, fields: dict[str, Any]) -> bool:
+        """Whether the containers of a message with equal fields are kept with the same bytes."""
+        return all(encode(fields[name]) == blob for name, blob in self._filled)
+
+    def new(self) -> BaseMessage:
+        """A message that shares nothing with the copy that could change."""
+        fields = self.fields.copy()
+        for name, make in self._boxes:
+            fields[name] = make()
+        for name, blob in self._filled:
+            fields[name] = decode(blob)
+        return _made(self._cls, fields, self._set.copy(), {})
+
+
+def with_content(message: BaseMessage, content: Any) -> BaseMessage:
+    """A message for the encoder only: the same one with another content."""
+    fields = message.__dict__.copy()
+    fields["content"] = content
+    return _made(type(message), fields, message.__pydantic_fields_set__, message.__pydantic_extra__ or {})
