@@ -1,0 +1,103 @@
+"""More than memory holds: ``python benches/scale.py``. Takes 60 GB of disk; not part of ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import spellkeep as sk
+from rivals import machine
+from rivals.results import Goal, Results
+
+# Keys and bytes of a value: many small ones, and 10 GB.
+CASES = {"10 M keys": (10_000_000, 100), "10 GB": (1_000_000, 10_000)}
+_BUDGET_BYTES = 64 << 20
+_READS = 20_000
+_SCOPE = sk.StateScope.agent("bench")
+
+
+def _value(number: int, size_bytes: int) -> bytes:
+    return random.Random(number).randbytes(16) * (size_bytes // 16)
+
+
+def _anonymous_bytes() -> int:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["RssAnon"].split()[0]) << 10
+
+
+def _read(state: sk.StateManager, key_count: int, size_bytes: int) -> float:
+    """Microseconds for a value that is read back, each compared."""
+    handle, dice, total_s = state.scope(_SCOPE), random.Random(7), 0.0
+    for _ in range(_READS):
+        number = dice.randrange(key_count)
+        begun = perf_counter()
+        found = handle.get(f"key-{number}")
+        total_s += perf_counter() - begun
+        if found != _value(number, size_bytes):
+            raise SystemExit(f"key-{number} is not what was written")
+    return total_s / _READS * 1e6
+
+
+def measure(folder: Path, case: str, key_count: int, size_bytes: int) -> list[Goal]:
+    """Fill a store whose values may take 64 MiB of memory, read some back, and open it again."""
+    before = _anonymous_bytes()
+    options = {"memory_budget_bytes": _BUDGET_BYTES}
+    begun = perf_counter()
+    with sk.open(folder, **options) as state:  # type: ignore[arg-type]
+        handle = state.scope(_SCOPE)
+        for number in range(key_count):
+            handle[f"key-{number}"] = _value(number, size_bytes)
+        filled_s = perf_counter() - begun
+        state.checkpoint()
+        state.checkpoint()
+        memory = _anonymous_bytes() - before
+        read_us = _read(state, key_count, size_bytes)
+    begun = perf_counter()
+    with sk.open(folder, **options) as state:  # type: ignore[arg-type]
+        opened_s = perf_counter() - begun
+        opened = _anonymous_bytes() - before
+        if len(state.scope(_SCOPE)) != key_count:
+            raise SystemExit("keys are missing")
+        _read(state, key_count, size_bytes)
+    disk = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    data = key_count * size_bytes
+    # Keys stay: at most 120 bytes and the key each, beside the budget and 64 MiB for everything else.
+    bound = key_count * (120 + 12) + _BUDGET_BYTES + (64 << 20)
+    kept = f"{key_count:,} values of {size_bytes:,} B, {data / 1e9:.1f} GB, of which 64 MiB may be in memory"
+    return [
+        Goal(f"{case}: memory", f"growth of the process's own memory; {kept}", memory, "bytes", bound),
+        Goal(f"{case}: memory, opened again", "the same, after closing and opening", opened, "bytes", bound),
+        Goal(f"{case}: filled", "time to write them", filled_s * 1000, "ms"),
+        Goal(f"{case}: opened again", "from open() on", opened_s * 1000, "ms"),
+        Goal(f"{case}: a value", f"mean of {_READS:,} gets of any of them, compared", read_us, "us"),
+        Goal(f"{case}: disk", "blocks of the directory over the values", disk / data, "ratio"),
+    ]
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description="Stores larger than memory is meant to be.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of it")
+    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
+    chosen = parser.parse_args()
+    method = "One process fills a store, reads values back at random, compares each, and opens the store again."
+    results = Results("scale", "More than memory holds", method, machine.describe(chosen.folder))
+    for case, (key_count, size_bytes) in CASES.items():
+        with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
+            count = key_count // 50 if chosen.quick else key_count
+            results.goals += measure(Path(made) / "store", case, count, size_bytes)
+    for goal in results.goals:
+        met = {True: "met", False: "MISSED", None: ""}[goal.met]
+        print(f"{goal.name}: {goal.figure:,.2f} {goal.unit} {met} ({goal.definition})", flush=True)
+    if chosen.json:
+        results.write(chosen.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
