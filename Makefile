@@ -123,11 +123,11 @@ else
 endif
 
 .PHONY: flips
-flips: ## flip every bit of every file of a store, and misplace every sector (SEED=)
+flips: ## flip every bit of every file of a store, and misplace every sector (SEED=, EVERY=1: of snapshots too)
 ifeq ($(CARGO),)
 	@echo "SKIPPED: the flip sweep needs cargo, which is not on PATH."
 else
-	SPELLKEEP_FULL=1 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) cargo test --profile checked --locked --test flips -- --nocapture
+	SPELLKEEP_FULL=1 $(if $(SEED),SPELLKEEP_SEED=$(SEED)) cargo test --profile checked --locked --test flips -- --nocapture $(if $(EVERY),--include-ignored)
 endif
 
 .PHONY: fuzz

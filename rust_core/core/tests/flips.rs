@@ -2,7 +2,7 @@
 //! as damage or change nothing. What only a power loss can explain may be cut, and never from a store that was closed.
 //!
 //! Bits of long stretches are sampled, with the seed that is printed; `SPELLKEEP_FULL=1` takes them all (`make flips`), and
-//! of snapshots, each page of which is under one checksum, one in eight bytes.
+//! of snapshots, each page of which is under one checksum, one in eight bytes, and all with `make flips EVERY=1`.
 
 mod common;
 mod flips {
@@ -63,6 +63,19 @@ fn every_sector_in_a_wrong_place_is_told_or_harmless() {
     sweep_all("every_sector_in_a_wrong_place_is_told_or_harmless", sweep, |image, rng| {
         harm::misplaced(&image.files, if every() { 1 } else { 16 }, rng)
     });
+}
+
+/// And each bit for itself, of a store that was closed.
+#[test]
+#[ignore = "takes about an hour: make flips EVERY=1"]
+fn every_bit_of_the_snapshots() {
+    hush_redb();
+    let mut rng = Rng::from_env("every_bit_of_the_snapshots");
+    let kept = Kept::new(true);
+    let cases = harm::flips(&kept.files, true, 1, &mut rng).into_iter().map(|harm| vec![harm]).collect::<Vec<_>>();
+    let counts = each(cases, |case| text(case), |case| kept.judge(case, &mut rng));
+    println!("every_bit_of_the_snapshots: {counts}");
+    assert_eq!(counts.silent, 0);
 }
 
 /// The bytes rot while the store is open, and are read back for histories and changes.
