@@ -26,6 +26,8 @@ CARGO := $(shell command -v cargo)
 FREE_PYTHON := $(shell command -v python3.14t || command -v python3.15t)
 FREE_VENV := target/python314t
 RIVALS := target/rivals
+LG := target/langgraph-suite
+LG_SUITES := langgraph==1.2.22 langgraph-checkpoint==4.3.2 langgraph-checkpoint-sqlite==3.1.2
 FIGURES := target/bench
 # Each is about Spellkeep alone.
 SOLO := benches/overhead.py benches/agents.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
@@ -80,6 +82,10 @@ else
 	$(FREE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check . pytest pytest-timeout numpy
 	$(FREE_VENV)/bin/python -m pytest tests/unit/test_free_threading.py tests/unit/test_store_threads.py
 endif
+
+.PHONY: langgraph-suite
+langgraph-suite: $(BUILT) $(LG)/.made ## LangGraph's own tests, with its SQLite classes and with ours; lists what ours fails
+	$(LG)/venv/bin/python tests/langgraph_suite
 
 .PHONY: crash
 crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED=, THREADS=)
@@ -190,6 +196,15 @@ $(DEV): requirements-dev.txt $(MADE)
 $(RIVALS)/.made: benches/rivals/requirements.txt $(MADE)
 	$(PY) -m venv $(RIVALS)
 	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# Their source distributions have the tests; a wheel has none.
+$(LG)/.made: tests/langgraph_suite/requirements.txt $(BUILT)
+	$(PY) -m venv $(LG)/venv
+	$(LG)/venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(LG)/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(LG)/venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(LG) \
+		--no-binary langgraph,langgraph-checkpoint,langgraph-checkpoint-sqlite $(LG_SUITES)
 	@touch $@
 
 $(BUILT): $(RUST_SOURCES) pyproject.toml $(MADE)

@@ -87,7 +87,7 @@ def test_a_put_after_delete_thread_does_not_bring_the_thread_back(saver: Spellke
     saver.put_writes(first, [("items", "late")], "task")
     assert saver.get_tuple(config()) is None
     assert list(saver.list(config())) == []
-    assert saver.state.list_keys(_scope(saver)) == []
+    assert [scope.ids for scope in saver.state.list_scopes()] == [("lg",)]
 
 
 def test_a_run_that_goes_on_while_its_thread_is_deleted_fails_and_leaves_nothing(saver: SpellkeepSaver) -> None:
@@ -235,9 +235,3 @@ def _checkpoint(id: str, items: list[Any]) -> Any:
         "channel_values": {"items": items},
         "channel_versions": {"items": int(id, 36) if id.isdigit() else 1},
     }
-
-
-def _scope(saver: SpellkeepSaver) -> Any:
-    from spellkeep.adapters.langgraph.keys import thread_scope
-
-    return thread_scope("t")

@@ -8,8 +8,9 @@
 Source: docs/guide/langgraph.md.
 """
 
+from spellkeep.adapters.langgraph.importer import ImportReport, import_sqlite
 from spellkeep.adapters.langgraph.saver import SpellkeepSaver
 from spellkeep.adapters.langgraph.store import SpellkeepStore
 from spellkeep.adapters.langgraph.types import allow
 
-__all__ = ["SpellkeepSaver", "SpellkeepStore", "allow"]
+__all__ = ["ImportReport", "SpellkeepSaver", "SpellkeepStore", "allow", "import_sqlite"]

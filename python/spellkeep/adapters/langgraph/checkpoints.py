@@ -16,7 +16,8 @@ from langgraph.checkpoint.base import (
 from spellkeep import StateManager
 from spellkeep.adapters.langgraph.core import WAITING_MAX, Write, core_of
 from spellkeep.adapters.langgraph.elements import New
-from spellkeep.adapters.langgraph.frames import Frame, extra_of, kept_metadata, plain_metadata
+from spellkeep.adapters.langgraph.frames import Frame, extra_of, kept_metadata, plain_metadata, time_us_of
+from spellkeep.adapters.langgraph.keys import SHARED_SCOPE
 from spellkeep.adapters.langgraph.moving import keep_only, move
 from spellkeep.adapters.langgraph.thread import Thread, flat_writes
 from spellkeep.adapters.langgraph.types import blob_of
@@ -115,6 +116,7 @@ class Checkpoints:
                 checkpoint["id"],
                 parent if parent is not None else parent_id or None,
                 checkpoint["ts"],
+                time_us_of(checkpoint["ts"]),
                 checkpoint["v"],
                 kept_metadata(get_checkpoint_metadata(config, metadata), register_new=register_new),  # type: ignore[arg-type]
                 dict(versions),
@@ -126,19 +128,22 @@ class Checkpoints:
             place = (thread_id, ns, frame.id)
             write = Write(core)
             committed = thread.put(write, frame, lists, new, core.waiting.get(place, ()))
-            write.commit()
+            self._commit(write, thread_id)
             committed()
             core.waiting.pop(place, None)
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task: str, path: str) -> None:
         """Store a task's writes, or let them wait for their checkpoint."""
+        self.put_placed_writes(config, flat_writes(writes), task, path)
+
+    def put_placed_writes(self, config: RunnableConfig, flat: list[Any], task: str, path: str) -> None:
+        """As `put_writes`: place, channel and value of each, one behind the other."""
         configurable = config["configurable"]
         place = (str(configurable["thread_id"]), configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"])
         core = self.core
         with core.lock:
             thread = core.thread(place[0])
             number = thread.find(place[1], place[2])
-            flat = flat_writes(writes)
             if number is None:
                 # As bytes meanwhile, since the caller may change the objects.
                 flat[2::3] = [decode(blob_of(value, register_new=self._register_new)) for value in flat[2::3]]
@@ -150,8 +155,16 @@ class Checkpoints:
             new = New(thread.elements, register_new=self._register_new)
             committed = thread.put_writes(write, number, task, path, flat, new)
             if committed is not None:
-                write.commit()
+                self._commit(write, place[0])
                 committed()
+
+    def _commit(self, write: Write, thread_id: str) -> None:
+        try:
+            write.commit()
+        except BaseException:
+            # What is in memory was made for a batch that is not there.
+            self.core.forget(thread_id)
+            raise
 
     def delete(self, thread_id: str) -> None:
         """Remove a thread, and note that it was deleted."""
@@ -159,9 +172,10 @@ class Checkpoints:
         with core.lock:
             thread = core.thread(thread_id)
             if thread:
-                # First, so that a crash in between leaves the thread rather than a way back to it.
-                core.shared.set(core.deletion_key(thread_id), 1, ttl_s=self._late_s)
                 core.state.clear_scope(thread.scope)
+                with core.state.batch() as batch:
+                    batch.delete(SHARED_SCOPE, core.thread_key(thread_id))
+                    batch.set(SHARED_SCOPE, core.deletion_key(thread_id), 1, ttl_s=self._late_s)
             core.forget(thread_id)
             for place in [place for place in core.waiting if place[0] == thread_id]:
                 del core.waiting[place]

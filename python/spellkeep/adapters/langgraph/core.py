@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import StateManager
-from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, is_thread, number_text, scope_thread
+from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, number_text, text_id
 
 if TYPE_CHECKING:
     from spellkeep.adapters.langgraph.thread import Thread
@@ -81,13 +81,17 @@ class Core:
                 thread.held.clear()
 
     def thread_ids(self) -> list[str]:
-        """All threads of the store. Cost: O(keys of the store)."""
-        found = []
-        for scope in self.state.list_scopes():
-            if is_thread(scope):
-                id = scope_thread(scope)
-                found.append(self.state.get(scope, "t") if id is None else id)
-        return found
+        """All threads of the store. Cost: O(threads)."""
+        return [entry[1] if (id := text_id(key[1:])) is None else id for key, entry in self.shared.iter_items("t")]
+
+    def thread_number(self, thread_id: str) -> int | None:
+        """The number of a thread's scope, if it has one."""
+        entry = self.shared.get(self.thread_key(thread_id))
+        return None if entry is None else entry[0]
+
+    def thread_key(self, thread_id: str) -> str:
+        """Where a thread's number stands."""
+        return "t" + id_text(thread_id)
 
     def deletion_key(self, thread_id: str) -> str:
         """Where it stands that a thread was deleted lately."""
@@ -111,6 +115,15 @@ class Write:
                 return name
             self._new[name] = number
             self.batch.set(SHARED_SCOPE, "n" + number_text(number), name, if_version=0)
+        return number
+
+    def new_thread(self, thread_id: str) -> int:
+        """Give a thread a number."""
+        number: int = self._core.shared.get("T", 0)
+        text = id_text(thread_id)
+        entry = [number] if text_id(text) is not None else [number, thread_id]
+        self.batch.set(SHARED_SCOPE, "t" + text, entry, if_version=0)
+        self.batch.set(SHARED_SCOPE, "T", number + 1)
         return number
 
     def commit(self) -> int:

@@ -73,6 +73,10 @@ class Elements:
         self._record: tuple[str, list[bytes]] = ("", [])
         self.next = 0
 
+    def begin(self, handle: ScopeHandle) -> None:
+        """Where they stand, of a thread that had no scope."""
+        self._handle = handle
+
     def found_in(self, first: int, key: str) -> None:
         """A record of the store holds the elements from `first` on."""
         insort(self._starts, (first, key))

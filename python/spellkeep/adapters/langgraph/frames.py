@@ -27,6 +27,7 @@ class Frame:
     """One checkpoint.
 
     Attributes:
+        time_us: the time in microseconds since 1970, if `ts` is spelled as usual.
         parent: number of the parent checkpoint, its id when it is not in the store, or None.
         depth: how many records this one's record needs besides its own.
         metadata: atoms, and everything else as a list of its bytes.
@@ -38,6 +39,7 @@ class Frame:
     id: str
     parent: int | str | None
     ts: str
+    time_us: int | None
     v: int
     metadata: dict[str, Any]
     versions: dict[str, Any]
@@ -72,7 +74,7 @@ def extra_of(checkpoint: dict[str, Any], *, register_new: bool) -> dict[str, Any
 
 def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
     """What to change in `old`, with the names that are gone under -1."""
-    if old is new:
+    if old == new and _exact(new):
         return {}
     changed = {
         name(key): value
@@ -84,6 +86,11 @@ def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[An
         if gone:
             changed[_GONE] = gone
     return changed
+
+
+def _exact(part: dict[str, Any]) -> bool:
+    """Whether equal means the same: True equals 1, and 1 equals 1.0."""
+    return not any(type(value) is bool or type(value) is float for value in part.values())
 
 
 def _changed(old: dict[str, Any], difference: dict[Any, Any], name: Name) -> dict[str, Any]:
@@ -155,25 +162,25 @@ def _seen_changed(old: dict[str, Any], difference: dict[Any, Any], name: Name) -
     return new
 
 
-_EMPTY = Frame("", "", None, "", 0, {}, {}, {}, None, {}, None)
+_EMPTY = Frame("", "", None, "", 0, 0, {}, {}, {}, None, {}, None)
 
 
-def _kept_time(ts: str, base: Frame) -> int | str:
+def _kept_time(frame: Frame, base: Frame) -> int | str:
     """Microseconds since the parent's time, or since 1970; a time that is spelled in another way stays text."""
+    return frame.ts if frame.time_us is None else frame.time_us - (base.time_us or 0)
+
+
+def time_us_of(ts: str) -> int | None:
+    """A time in microseconds, if `_plain_time` gives its very spelling back."""
     try:
-        microseconds = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
-        return microseconds - _microseconds(base) if _plain_time(microseconds) == ts else ts
+        time_us: int = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
     except (ValueError, TypeError, OverflowError):
-        return ts
+        return None
+    return time_us if _plain_time(time_us) == ts else None
 
 
-def _microseconds(base: Frame) -> int:
-    kept = _kept_time(base.ts, _EMPTY) if base is not _EMPTY else 0
-    return kept if isinstance(kept, int) else 0
-
-
-def _plain_time(kept: int | str) -> str:
-    return kept if isinstance(kept, str) else (_EPOCH + kept * _MICROSECOND).isoformat()
+def _plain_time(time_us: int) -> str:
+    return (_EPOCH + time_us * _MICROSECOND).isoformat()
 
 
 def record_of(
@@ -189,7 +196,7 @@ def record_of(
     return [
         number - frame.parent if isinstance(frame.parent, int) else frame.parent,
         frame.depth,
-        _kept_time(frame.ts, old),
+        _kept_time(frame, old),
         frame.v,
         _difference(old.metadata, frame.metadata, name),
         _difference(old.versions, frame.versions, name),
@@ -215,11 +222,13 @@ def frame_of(
     if isinstance(parent, int):
         parent = number - parent
     old = base(parent) if depth else _EMPTY
+    time_us = ts + (old.time_us or 0) if isinstance(ts, int) else None
     return Frame(
         ns,
         id,
         parent,
-        _plain_time(ts + _microseconds(old) if isinstance(ts, int) else ts),
+        ts if time_us is None else _plain_time(time_us),
+        time_us,
         v,
         _changed(old.metadata, metadata, name),
         _changed(old.versions, versions, name),

@@ -4,7 +4,7 @@ A thread's records stand under these keys (docs/guide/langgraph.md, What is stor
 
     c NUMBER ID [. NS]            a checkpoint          w NUMBER PART          writes of a task
     C NUMBER FIRST ID [. NS]      ... with elements     W NUMBER FIRST PART    ... with elements
-    E FIRST                       elements alone        t                      the thread's id, when it is long
+    E FIRST                       elements alone
 
 NUMBER counts the thread's checkpoints, FIRST is the number of the record's first element. They have a fixed width and
 digits in the order of their code points, so keys sort as they were made.
@@ -108,17 +108,6 @@ def text_id(text: str) -> str | None:
     return unescaped(text[1:]) if text[0] == "r" else None
 
 
-def thread_scope(thread_id: str) -> StateScope:
-    """The scope of a thread."""
-    return StateScope.custom(_THREAD + id_text(thread_id)) if thread_id else StateScope.custom(_THREAD)
-
-
-def is_thread(scope: StateScope) -> bool:
-    """Whether this is the scope of a thread."""
-    return scope.kind == "custom" and scope.ids[0].startswith(_THREAD)
-
-
-def scope_thread(scope: StateScope) -> str | None:
-    """The thread id of a scope, or None when only its record ``t`` has it."""
-    text = scope.ids[0].removeprefix(_THREAD)
-    return text_id(text) if text else ""
+def thread_scope(number: int) -> StateScope:
+    """The scope of a thread. By a number, since every record has its scope in it, and the ids of threads are long."""
+    return StateScope.custom(_THREAD + (number_text(number).lstrip(_DIGITS[0]) or _DIGITS[0]))

@@ -42,6 +42,7 @@ def move(source: Thread, numbers: Collection[int], target: Thread, write: Write,
     Args:
         elements: of the target, as far as they can be named.
     """
+    target.begin(write)
     new = New(elements, register_new=False)
     moved = _Moved(source, new)
     first_free = target.next_number if target is not source else 0
@@ -65,7 +66,6 @@ def move(source: Thread, numbers: Collection[int], target: Thread, write: Write,
             tasks.setdefault((task, path), []).extend((at, channel, moved.kept(kept)))
         for part, ((task, path), flat) in enumerate(tasks.items()):
             target.put_task(write, place, task, path, flat, new, part)
-    target.put_id(write)
 
 
 def keep_only(core: Core, thread: Thread, numbers: Collection[int]) -> None:

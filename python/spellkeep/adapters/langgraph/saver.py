@@ -159,6 +159,13 @@ class SpellkeepSaver(BaseCheckpointSaver[Any]):
         self._checkpoints.put_writes(config, writes, task_id, task_path)
         self._acknowledge()
 
+    def put_placed_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[int, str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """As ``put_writes``, with the place of each write among its task's: of what another saver stored."""
+        self._checkpoints.put_placed_writes(config, [part for write in writes for part in write], task_id, task_path)
+        self._acknowledge()
+
     def delete_thread(self, thread_id: str) -> None:
         """Remove a thread's checkpoints and writes.
 

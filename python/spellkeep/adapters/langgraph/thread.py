@@ -18,7 +18,6 @@ from spellkeep.adapters.langgraph.keys import (
     id_text,
     number_text,
     part_text,
-    scope_thread,
     text_id,
     text_number,
     thread_scope,
@@ -41,7 +40,9 @@ class Thread:
     def __init__(self, core: Core, thread_id: str) -> None:
         self._core = core
         self.id = thread_id
-        self.scope = thread_scope(thread_id)
+        number = core.thread_number(thread_id)
+        self._is_new = number is None
+        self.scope = thread_scope(number or 0)
         self._handle = core.state.scope(self.scope)
         self.elements = Elements(self._handle)
         self._order: dict[str, list[int]] = {}
@@ -51,15 +52,14 @@ class Thread:
         self._frames: OrderedDict[int, Frame] = OrderedDict()
         self.held = HeldLists(self.elements)
         self._next = 0
-        self._load()
+        if number is not None:
+            self._load()
 
     # the index
 
     def _load(self) -> None:
         for key in self._handle.list_keys():
             kind, has_elements = key[0].lower(), key[0].isupper()
-            if kind == "t":
-                continue
             at = 1
             if kind in "cw":
                 number = text_number(key[at : at + NUMBER_WIDTH])
@@ -226,8 +226,7 @@ class Thread:
         replaced = self._keys[number][2] if number is not None else None
         if number is None:
             number = self._next
-        if number == 0:
-            self.put_id(write)
+        self.begin(write)
         parent = frame.parent
         base = self.frame(parent) if isinstance(parent, int) and parent < number else None
         if base is not None and base.depth < DEPTH_MAX:
@@ -245,6 +244,7 @@ class Thread:
             if replaced is not None:
                 self._core.forget(self.id)
                 return
+            self._is_new = False
             new.committed()
             self._stands(number, frame.ns, frame.id, key)
             self._put_frame(number, frame)
@@ -255,20 +255,25 @@ class Thread:
 
         return committed
 
-    def put_id(self, write: Write) -> None:
-        """Add the thread's id to a batch, if its scope does not tell it."""
-        if scope_thread(self.scope) is None:
-            write.batch.set(self.scope, "t", self.id)
+    def begin(self, write: Write) -> None:
+        """Give a new thread its scope, with the first batch that is written to it."""
+        if self._is_new:
+            self.scope = thread_scope(write.new_thread(self.id))
+            self._handle = self._core.state.scope(self.scope)
+            self.elements.begin(self._handle)
 
     def put_frame(
         self, write: Write, scope: Any, frame: Frame, number: int, base: Frame | None, new: New, replaced: str | None
     ) -> str:
         """Add a checkpoint's record to a batch; its key."""
-        whole = text_id(id_text(frame.id)) is not None and (not frame.ns or text_id(id_text(frame.ns)) is not None)
+        id = id_text(frame.id)
+        ns = "." + id_text(frame.ns) if frame.ns else ""
+        # A hash does not tell what it was made of.
+        whole = id[0] != "h" and ns[:2] != ".h"
         record = record_of(frame, number, base, whole, write.number, new.shorten)
         first, blobs = new.take()
         head = f"C{number_text(number)}{number_text(first)}" if blobs else f"c{number_text(number)}"
-        key = head + id_text(frame.id) + ("." + id_text(frame.ns) if frame.ns else "")
+        key = head + id + ns
         if replaced is not None:
             self._replace(write, number, replaced, key)
         write.batch.set(scope, key, pack(record, blobs))
