@@ -13,7 +13,7 @@ from spellkeep.agent.messages import Messages, MessagesView
 from spellkeep.agent.parts import Part, PartView
 from spellkeep.agent.past import Version
 from spellkeep.agent.retention import Retention, prune, prune_if_due, set_retention
-from spellkeep.agent.saving import Change, Saver
+from spellkeep.agent.saving import Change, Saver, current_step
 from spellkeep.agent.source import Source
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
@@ -110,6 +110,13 @@ class Agent(AgentView):
 
     # Writing: into the step that the caller is in, or at once.
 
+    def _put(self, key: str, value: Any) -> int:
+        if current_step.get() is None:
+            return self._acknowledged(self._saver.put(key, value))
+        change = Change()
+        change.put[key] = value
+        return self._save(change)
+
     def _save(self, change: Change) -> int:
         if (step := step_of(self)) is not None:
             step.add(change)
@@ -180,9 +187,7 @@ class Agent(AgentView):
     def status(self, status: Status) -> None:
         if status not in get_args(Status):
             raise ValueError(f"{status!r} is no status; there are {', '.join(get_args(Status))}")
-        change = Change()
-        change.put[STATUS] = status
-        self._save(change)
+        self._put(STATUS, status)
 
     def describe(self, **fields: Any) -> int:
         """Save these fields of the metadata and keep the others; None removes one. Return the version.

@@ -88,7 +88,7 @@ class Past(NamedTuple):
 
 
 def past_key(key: str, version: int, time_us: int) -> str:
-    """Where the value goes that was under `key` since `version`."""
+    """Where the value goes that was under `key` since `version`. `ScopeHandle._replace` makes the same name."""
     return f"{PAST}{key}/{version:012x}.{time_us:014x}"
 
 

@@ -66,9 +66,7 @@ class Part(PartView, MutableMapping[str, Any]):
         Raises: InvalidKey; NotSerializable, LimitExceeded (value.*); StorageFailed, Poisoned; ReadOnly; Closed, Forked.
         Cost: one record; of a name that has a value, one more that keeps it.
         """
-        change = Change()
-        change.put[named(self._prefix, name)] = value
-        version: int = self._agent._save(change)
+        version: int = self._agent._put(named(self._prefix, name), value)
         return version
 
     async def aset(self, name: str, value: Any) -> int:

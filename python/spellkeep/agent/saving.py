@@ -131,6 +131,21 @@ class Saver:
             change.appended.append(message)
             return self._save_changes(change, None)
 
+    def put(self, key: str, value: Any) -> int:
+        """Save one entry, and keep what it replaces; return the version. Cost: one record, or a batch of two."""
+        with self.lock:
+            if self._end >= 0 and self._exists:
+                try:
+                    version, replaced = self.handle._replace(key, value)
+                    self.replaced_count += replaced
+                    return version
+                except Conflict:
+                    # Somebody wrote past the agent.
+                    self._end = -1
+            change = Change()
+            change.put[key] = value
+            return self._save_changes(change, None)
+
     def save(self, change: Change, label: str | None = None) -> int:
         """Save everything or nothing; return the version, or 0 when there was nothing to write."""
         with self.lock:

@@ -11,7 +11,7 @@ use super::failure::missing;
 use super::manager::Store;
 use super::read::{self, Items};
 use super::write::{self, How};
-use super::{Shared, Ttl, Version, numbered, state_class};
+use super::{Shared, Ttl, Version, numbered, past, state_class};
 use crate::scope::{StateScope, key_str};
 
 /// One scope of one store, found once: reads and writes through it skip the scope table.
@@ -179,6 +179,14 @@ impl ScopeHandle {
     fn add_numbered(&self, prefix: &str, number: u64, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         let how = How { if_version: Some(Version::NONE), class: self.class, ttl: None, acknowledge: false };
         write::set(&self.shared, &self.map, numbered::Keys::new(prefix).name(number), value, how)
+    }
+
+    /// Store `value` under `key`, and what was there under ``past/KEY/VERSION.TIME``; return the version, and whether
+    /// anything was there.
+    #[pyo3(name = "_replace")]
+    fn replace(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<(u64, bool)> {
+        let how = How { if_version: None, class: self.class, ttl: None, acknowledge: false };
+        past::replace(&self.shared, &self.map, key_str(key)?, value, how)
     }
 
     /// Whether `value` is stored under `key`, byte for byte.

@@ -9,6 +9,7 @@ mod figures;
 mod handle;
 mod manager;
 mod numbered;
+mod past;
 mod read;
 mod read_view;
 mod ttl;
