@@ -73,7 +73,7 @@ fn every_bit_of_the_snapshots() {
     let mut rng = Rng::from_env("every_bit_of_the_snapshots");
     let kept = Kept::new(true);
     let cases = harm::flips(&kept.files, true, 1, &mut rng).into_iter().map(|harm| vec![harm]).collect::<Vec<_>>();
-    let counts = each(cases, |case| text(case), |case| kept.judge(case, &mut rng));
+    let counts = each(cases, text, |case| kept.judge(case, &mut rng));
     println!("every_bit_of_the_snapshots: {counts}");
     assert_eq!(counts.silent, 0);
 }
