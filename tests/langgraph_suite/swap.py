@@ -38,10 +38,36 @@ async def _async_saver() -> AsyncIterator[Any]:
         yield saver
 
 
-def _store_in_memory(**options: Any) -> Any:
+def _stores() -> dict[str, Any]:
+    """Our store under the names of the stock ones, with the calls of theirs that ours has no need of."""
+    import spellkeep
     from spellkeep.adapters.langgraph import SpellkeepStore
 
-    return SpellkeepStore.from_conn_string(":memory:", **options)
+    class Store(SpellkeepStore):
+        @classmethod
+        def from_conn_string(cls, conn_string: str, **options: Any) -> Any:
+            # The tests make an empty file; ours takes a directory.
+            return super().from_conn_string(conn_string + (".d" if Path(conn_string).is_file() else ""), **options)
+
+        def sweep_ttl(self) -> int:
+            return 0
+
+        start_ttl_sweeper = stop_ttl_sweeper = sweep_ttl
+
+    class AsyncStore(Store):
+        async def setup(self) -> None:  # type: ignore[override]
+            return None
+
+        async def sweep_ttl(self) -> int:  # type: ignore[override]
+            return 0
+
+        start_ttl_sweeper = stop_ttl_sweeper = sweep_ttl  # type: ignore[assignment]
+
+    class InMemory(SpellkeepStore):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(spellkeep.open("memory:"), **options)
+
+    return {"SqliteStore": Store, "AsyncSqliteStore": AsyncStore, "InMemoryStore": InMemory}
 
 
 def _wanted(item: Any) -> bool:
@@ -64,14 +90,10 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     if hasattr(conftest, "_checkpointer_sqlite"):
         conftest._checkpointer_sqlite = _saver  # type: ignore[union-attr]
         conftest._checkpointer_sqlite_aio = _async_saver  # type: ignore[union-attr]
-    from spellkeep.adapters.langgraph import SpellkeepStore
-
     for module in {item.module for item in wanted}:
-        for name in ("SqliteStore", "AsyncSqliteStore"):
-            if hasattr(module, name):
-                setattr(module, name, SpellkeepStore)
-        if hasattr(module, "InMemoryStore") and "checkpoint" in str(config.rootpath):
-            module.InMemoryStore = _store_in_memory
+        for name, store in _stores().items():
+            if hasattr(module, name) and "checkpoint" in str(config.rootpath):
+                setattr(module, name, store)
 
 
 @pytest.hookimpl(trylast=True)

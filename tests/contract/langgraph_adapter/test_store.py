@@ -94,6 +94,7 @@ def test_filters_compare_numbers_with_numbers_and_texts_with_texts(store: Spellk
     assert found(store, ("things",), filter={"number": {"$lte": 2.5}, "color": {"$ne": "red"}}) == ["blue2.5"]
     assert found(store, ("things",), filter={"color": {"$gt": "blue", "$lt": "s"}}) == ["red3", "red1"]
     assert found(store, ("things",), filter={"deep": {"n": {"$eq": 3}}}) == ["red3"]
+    assert found(store, ("things",), filter={"deep.n": {"$eq": 3}}) == ["red3"]
     assert found(store, ("things",), filter={"missing": {"$gt": 0}}) == []
     assert found(store, ("things",), limit=2, offset=1) == ["red3", "blue2.5"]
     with pytest.raises(ValueError, match=r"\$near"):

@@ -12,11 +12,19 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": 
 
 
 def matches(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an item's value has what a filter asks for.
+    """Whether an item's value has what a filter asks for; ``user.name`` is the ``name`` in ``user``.
 
     Raises: ValueError for an operator that there is none of.
     """
-    return all(_fits(value.get(key), condition) for key, condition in wanted.items())
+    return all(_fits(_found(value, key), condition) for key, condition in wanted.items())
+
+
+def _found(value: Mapping[str, Any], key: str) -> Any:
+    if key in value or "." not in key:
+        return value.get(key)
+    first, _, rest = key.partition(".")
+    inner = value.get(first)
+    return _found(inner, rest) if isinstance(inner, dict) else None
 
 
 def _fits(found: Any, condition: Any) -> bool:
