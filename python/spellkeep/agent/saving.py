@@ -96,9 +96,10 @@ class Saver:
 
     def _learn(self) -> None:
         self.source = Source(self.handle)
-        self._end = self.source.end
         self._steps = self.handle._numbered_end(STEP, self.handle.get(RETENTION, {}).get("steps_from", 0))
         self._exists = self.handle.exists(AGENT)
+        # The last one: it says that the others are known.
+        self._end = self.source.end
 
     def end(self) -> int:
         """The number behind the last message."""
