@@ -83,3 +83,54 @@ def test_an_interrupted_look_is_made_again(scout: Agent, monkeypatch: pytest.Mon
         scout.context["n"] = 1
     assert contents(scout) == [0, 1, 2, 3, 4, 5]
     assert handle.list_keys("step/") == ["step/0000000000", "step/0000000001"]
+
+
+def test_two_whole_saves_at_once_append_a_message_once(state: StateManager, scout: Agent) -> None:
+    # Each found the new message missing, and each appended it.
+    whole = {"messages": said([0, 1, 2, 3, 4]), "mark": Meanwhile()}
+    scout.save(whole)
+    whole["messages"].append({"role": "user", "content": 5})
+    Meanwhile.call = lambda: scout.save(whole)
+    scout.save(whole)
+    Meanwhile.thread.join()
+    assert contents(scout) == [0, 1, 2, 3, 4, 5]
+
+
+def test_two_edits_at_once_both_hold(scout: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each read the message without the other's field, and the second wrote it so.
+    threads = list[threading.Thread]()
+    look = type(scout.messages).__getitem__
+
+    def look_slowly(self: Any, index: Any) -> Any:
+        found = look(self, index)
+        if not threads:
+            threads.append(threading.Thread())
+            threads[0] = elsewhere(lambda: scout.messages.edit(0, b=2), 0.2)
+        return found
+
+    monkeypatch.setattr(type(scout.messages), "__getitem__", look_slowly)
+    scout.messages.edit(0, a=1)
+    threads[0].join()
+    assert scout.messages[0].data == {"role": "user", "content": 0, "a": 1, "b": 2}
+
+
+def test_the_last_message_is_never_one_that_was_not(scout: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The end from before a save and what was gone after it: five messages, less two that came behind them.
+    end = type(scout._saver).end
+    threads = list[threading.Thread]()
+
+    def change() -> None:
+        scout.messages.extend(said(range(5, 9)))
+        scout.messages.delete(slice(6, 8))
+
+    def end_and_then(self: Any) -> int:
+        found = end(self)
+        if not threads:
+            threads.append(threading.Thread())
+            threads[0] = elsewhere(change, 0.2)
+        return found
+
+    monkeypatch.setattr(type(scout._saver), "end", end_and_then)
+    assert scout.messages[-1].content == 4
+    threads[0].join()
+    assert scout.messages[-1].content == 8

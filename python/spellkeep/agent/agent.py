@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from spellkeep.agent import forks, past, whole
+from spellkeep.agent.conversation import Conversation
 from spellkeep.agent.difference import Difference
 from spellkeep.agent.layout import AGENT, CONTEXT, CUSTOM, METADATA, RETENTION, SCHEMA, STATUS, TAG, named
 from spellkeep.agent.messages import Messages, MessagesView
@@ -52,6 +53,10 @@ class AgentView:
 
     def _moment(self) -> tuple[Source | StepSource, int]:
         return self._source, self._end
+
+    def _conversation(self) -> tuple[Source | StepSource, Conversation, int]:
+        source, end = self._moment()
+        return source, source.conversation, end
 
     @property
     def id(self) -> str:
@@ -108,19 +113,30 @@ class Agent(AgentView):
         end = self._saver.end()
         return self._saver.source, end
 
+    def _conversation(self) -> tuple[Source | StepSource, Conversation, int]:
+        # What is gone and where the end is belong together.
+        with self._saver.lock:
+            return super()._conversation()
+
     # Writing: into the step that the caller is in, or at once.
 
     def _save(self, change: Change) -> int:
-        if (step := step_of(self)) is not None:
-            step.add(change)
-            return 0
-        return self._acknowledged(self._saver.save(change))
+        return self._acknowledged(self._write(lambda: change))
 
     async def _asave(self, change: Change) -> int:
+        return await self._aacknowledged(self._write(lambda: change))
+
+    def _save_seen(self, change: Callable[[], Change]) -> int:
+        """Save a change that depends on what there is."""
+        return self._acknowledged(self._write(change))
+
+    def _write(self, change: Callable[[], Change]) -> int:
         if (step := step_of(self)) is not None:
-            step.add(change)
+            step.add(change())
             return 0
-        return await self._aacknowledged(self._saver.save(change))
+        # Nobody else saves between the look and the write.
+        with self._saver.lock:
+            return self._saver.save(change())
 
     def _acknowledged(self, version: int) -> int:
         if version and self._saver.waits:
@@ -211,7 +227,7 @@ class Agent(AgentView):
         Raises: NotSerializable, LimitExceeded (value.*); InvalidKey; StorageFailed, Poisoned; ReadOnly; Closed, Forked.
         Cost: a walk over `state`, and one record per item that differs.
         """
-        return self._save(whole.change_to(self, state))
+        return self._save_seen(lambda: whole.change_to(self, state))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain values, as of one moment: what ``load_agent_state`` gives."""
@@ -222,7 +238,7 @@ class Agent(AgentView):
 
     async def asave(self, state: Mapping[str, Any]) -> int:
         """As ``save``, without blocking the event loop."""
-        return await self._asave(whole.change_to(self, state))
+        return await self._aacknowledged(self._write(lambda: whole.change_to(self, state)))
 
     # The past.
 
