@@ -134,3 +134,20 @@ def test_the_last_message_is_never_one_that_was_not(scout: Agent, monkeypatch: p
     assert scout.messages[-1].content == 4
     threads[0].join()
     assert scout.messages[-1].content == 8
+
+
+def test_a_step_does_not_mix_its_messages_up_with_those_of_others(scout: Agent) -> None:
+    # Message 6 of another thread was gone, so message 6 of the step was taken to be.
+    def change() -> None:
+        scout.messages.extend(said([5, 6, 7]))
+        scout.messages.delete(6)
+
+    with scout.step():
+        elsewhere(change)
+        scout.messages.extend(said("xyz"))
+        assert contents(scout) == [0, 1, 2, 3, 4, "x", "y", "z"] and len(scout.messages) == 8
+        scout.messages.delete(-2)
+        scout.messages.edit(-1, content="Z")
+        elsewhere(scout.messages.clear)
+        assert contents(scout) == ["x", "Z"]
+    assert contents(scout) == ["x", "Z"]

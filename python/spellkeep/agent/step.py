@@ -139,7 +139,8 @@ class StepSource:
     def conversation(self) -> Conversation:
         """Which messages there are."""
         stored = self._below.value(CONVERSATION)
-        conversation = Conversation() if stored is None else Conversation.of(stored)
+        # Behind the end come the messages of the step; what others added and removed there are other messages.
+        conversation = Conversation() if stored is None else Conversation.of(stored).up_to(self._end)
         for start, stop in self._change.deleted:
             conversation = conversation.without(start, stop)
         if any(key.startswith(EDIT) for key in self._change.put):
