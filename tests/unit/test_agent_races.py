@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import spellkeep as sk
-from spellkeep import StateManager
+from spellkeep import StateManager, errors
 from spellkeep.agent import Agent
 
 
@@ -151,3 +151,18 @@ def test_a_step_does_not_mix_its_messages_up_with_those_of_others(scout: Agent) 
         elsewhere(scout.messages.clear)
         assert contents(scout) == ["x", "Z"]
     assert contents(scout) == ["x", "Z"]
+
+
+def test_a_step_on_messages_of_a_deleted_agent_is_refused(scout: Agent) -> None:
+    # It removed the numbers of the old messages, which hid the new ones.
+    with pytest.raises(errors.Conflict) as refusal, scout.step():
+        scout.messages.delete(slice(0, 3))
+        scout.messages.edit(-1, content="edited")
+        elsewhere(scout.delete)
+        scout.messages.add("user", "new")
+    assert refusal.value.code == "agent.deleted" and not scout.exists
+    with scout.step():
+        scout.messages.add("user", "new")
+        elsewhere(scout.delete)
+    scout.messages.extend(said(range(5)))
+    assert contents(scout) == ["new", 0, 1, 2, 3, 4]
