@@ -10,7 +10,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import StateManager, errors
-from spellkeep.agent import Agent
+from spellkeep.agent import Agent, Retention, forks
 
 
 @pytest.fixture
@@ -166,3 +166,27 @@ def test_a_step_on_messages_of_a_deleted_agent_is_refused(scout: Agent) -> None:
         elsewhere(scout.delete)
     scout.messages.extend(said(range(5)))
     assert contents(scout) == ["new", 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("end", ["delete", "detach"])
+def test_a_fork_made_anew_is_still_known_to_its_base(
+    state: StateManager, scout: Agent, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    # The end of the old fork took the entry of the new one with it, and the base was pruned under its feet.
+    release = forks.release
+
+    def release_late(*args: Any) -> None:
+        if end == "detach":
+            state.clear_scope(fork.scope)
+        scout.fork("fork")
+        release(*args)
+
+    fork = scout.fork("fork")
+    with monkeypatch.context() as patch:
+        patch.setattr(forks, "release", release_late)
+        getattr(fork, end)()
+    assert scout.forks == ["fork"]
+    scout.retention = Retention(keep_last=1)
+    scout.messages.clear()
+    scout.prune()
+    assert contents(state.agent("fork")) == [0, 1, 2, 3, 4]

@@ -328,10 +328,11 @@ class Agent(AgentView):
         with saver.lock:
             past.check_no_forks(saver)
             base = saver.handle.get(AGENT, {}).get("base")
+            pin = 0 if base is None else forks.pin_of(self.store, base["agent"], self._id)
             count = self.store.clear_scope(self.scope)
             saver.forget()
         if base is not None:
-            forks.release(self.store, base["agent"], self._id)
+            forks.release(self.store, base["agent"], self._id, pin)
         return count > 0
 
     def __iter__(self) -> Iterator[Any]:
