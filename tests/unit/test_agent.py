@@ -284,3 +284,13 @@ def test_a_deleted_agent_can_begin_again(state: StateManager, scout: Agent) -> N
     scout.messages.add("user", "anew")
     assert [message.content for message in state.agent("scout").messages] == ["anew"]
     assert state.list_keys(StateScope.agent("scout")) == ["agent", "message/0000000000", "step/0000000000"]
+
+
+def test_a_description_in_a_step_is_taken_as_it_is_when_told(scout: Agent) -> None:
+    tags = ["travel"]
+    with scout.step():
+        scout.describe(tags=tags)
+        tags.append("later")
+        with pytest.raises(errors.NotSerializable):
+            scout.describe(provider=object())
+    assert scout.metadata == {"tags": ["travel"]}

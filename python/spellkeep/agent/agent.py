@@ -19,6 +19,7 @@ from spellkeep.agent.source import Source
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
 from spellkeep.scope import StateScope
+from spellkeep.value import decode, encode
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -206,8 +207,11 @@ class Agent(AgentView):
         Usual: name, type, version, capabilities, provider, tags.
         """
 
+        # As they are now: in a step they are merged at its end.
+        told = decode(encode(fields))
+
         def described(stored: Any) -> dict[str, Any]:
-            merged = {**(stored or {}), **fields}
+            merged = {**(stored or {}), **told}
             return {name: value for name, value in merged.items() if value is not None}
 
         change = Change()
