@@ -294,3 +294,12 @@ def test_a_description_in_a_step_is_taken_as_it_is_when_told(scout: Agent) -> No
         with pytest.raises(errors.NotSerializable):
             scout.describe(provider=object())
     assert scout.metadata == {"tags": ["travel"]}
+
+
+def test_a_use_of_a_tool_keeps_what_else_is_known_of_it(state: StateManager, scout: Agent) -> None:
+    scout.save({"tools": {"search": {"ok": 1, "note": "slow"}, "odd": 5}})
+    scout.tools.record("search", ms=3)
+    scout.tools.record("odd")
+    tools = scout.to_dict()["tools"]
+    assert (tools["search"]["note"], tools["search"]["ok"], tools["search"]["total_ms"]) == ("slow", 2, 3)
+    assert scout.tools["odd"].calls == 1
