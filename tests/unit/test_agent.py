@@ -303,3 +303,18 @@ def test_a_use_of_a_tool_keeps_what_else_is_known_of_it(state: StateManager, sco
     tools = scout.to_dict()["tools"]
     assert (tools["search"]["note"], tools["search"]["ok"], tools["search"]["total_ms"]) == ("slow", 2, 3)
     assert scout.tools["odd"].calls == 1
+
+
+@pytest.mark.parametrize("days", [float("inf"), float("nan"), 36_526, -0.5])
+def test_a_retention_that_no_calendar_has_is_refused(scout: Agent, days: float) -> None:
+    # Infinite days were taken, and made every 256th save raise OverflowError.
+    with pytest.raises(errors.LimitExceeded) as refusal:
+        Retention(keep_days=days)
+    assert refusal.value.code == "agent.retention"
+    for count in (1.5, True, -1):
+        with pytest.raises(errors.LimitExceeded):
+            Retention(keep_last=count)  # type: ignore[arg-type]
+    scout.context["n"] = 1
+    scout.context["n"] = 2
+    scout.retention = Retention(keep_days=36_525)
+    assert scout.prune() == 0 and len(scout.versions()) == 2
