@@ -284,3 +284,37 @@ def test_a_deleted_agent_can_begin_again(state: StateManager, scout: Agent) -> N
     scout.messages.add("user", "anew")
     assert [message.content for message in state.agent("scout").messages] == ["anew"]
     assert state.list_keys(StateScope.agent("scout")) == ["agent", "message/0000000000", "step/0000000000"]
+
+
+def test_a_description_in_a_step_is_taken_as_it_is_when_told(scout: Agent) -> None:
+    tags = ["travel"]
+    with scout.step():
+        scout.describe(tags=tags)
+        tags.append("later")
+        with pytest.raises(errors.NotSerializable):
+            scout.describe(provider=object())
+    assert scout.metadata == {"tags": ["travel"]}
+
+
+def test_a_use_of_a_tool_keeps_what_else_is_known_of_it(state: StateManager, scout: Agent) -> None:
+    scout.save({"tools": {"search": {"ok": 1, "note": "slow"}, "odd": 5}})
+    scout.tools.record("search", ms=3)
+    scout.tools.record("odd")
+    tools = scout.to_dict()["tools"]
+    assert (tools["search"]["note"], tools["search"]["ok"], tools["search"]["total_ms"]) == ("slow", 2, 3)
+    assert scout.tools["odd"].calls == 1
+
+
+@pytest.mark.parametrize("days", [float("inf"), float("nan"), 36_526, -0.5])
+def test_a_retention_that_no_calendar_has_is_refused(scout: Agent, days: float) -> None:
+    # Infinite days were taken, and made every 256th save raise OverflowError.
+    with pytest.raises(errors.LimitExceeded) as refusal:
+        Retention(keep_days=days)
+    assert refusal.value.code == "agent.retention"
+    for count in (1.5, True, -1):
+        with pytest.raises(errors.LimitExceeded):
+            Retention(keep_last=count)  # type: ignore[arg-type]
+    scout.context["n"] = 1
+    scout.context["n"] = 2
+    scout.retention = Retention(keep_days=36_525)
+    assert scout.prune() == 0 and len(scout.versions()) == 2

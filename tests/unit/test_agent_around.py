@@ -156,3 +156,20 @@ def test_calls_on_a_closed_store_say_so(tmp_path: Path) -> None:
     for call in calls:
         with pytest.raises(errors.Closed):
             call()
+
+
+@pytest.mark.parametrize("change", ["append", "context", "look"])
+def test_a_scope_that_was_cleared_past_the_agent_begins_again(state: StateManager, scout: Agent, change: str) -> None:
+    # Messages went on behind the ones that were gone, without the entry of the agent, and nothing ever showed them.
+    scout.messages.extend({"role": "user", "content": number} for number in range(5))
+    state.clear_scope(scout.scope)
+    if change == "append":
+        scout.messages.add("user", "anew")
+    elif change == "context":
+        scout.context["n"] = 1
+    assert len(scout.messages) == (change == "append") == len(list(scout.messages))
+    scout.messages.add("user", "on")
+    shown = scout.to_dict()
+    assert scout.exists and [message["content"] for message in shown["messages"]][-1] == "on"
+    state._savers.clear()
+    assert state.load_agent_state("scout") == shown

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import spellkeep as sk
-from spellkeep import StateManager
-from spellkeep.agent import Agent
+from spellkeep import StateManager, errors
+from spellkeep.agent import Agent, Retention, forks
 
 
 @pytest.fixture
@@ -83,3 +83,110 @@ def test_an_interrupted_look_is_made_again(scout: Agent, monkeypatch: pytest.Mon
         scout.context["n"] = 1
     assert contents(scout) == [0, 1, 2, 3, 4, 5]
     assert handle.list_keys("step/") == ["step/0000000000", "step/0000000001"]
+
+
+def test_two_whole_saves_at_once_append_a_message_once(state: StateManager, scout: Agent) -> None:
+    # Each found the new message missing, and each appended it.
+    whole = {"messages": said([0, 1, 2, 3, 4]), "mark": Meanwhile()}
+    scout.save(whole)
+    whole["messages"].append({"role": "user", "content": 5})
+    Meanwhile.call = lambda: scout.save(whole)
+    scout.save(whole)
+    Meanwhile.thread.join()
+    assert contents(scout) == [0, 1, 2, 3, 4, 5]
+
+
+def test_two_edits_at_once_both_hold(scout: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each read the message without the other's field, and the second wrote it so.
+    threads = list[threading.Thread]()
+    look = type(scout.messages).__getitem__
+
+    def look_slowly(self: Any, index: Any) -> Any:
+        found = look(self, index)
+        if not threads:
+            threads.append(threading.Thread())
+            threads[0] = elsewhere(lambda: scout.messages.edit(0, b=2), 0.2)
+        return found
+
+    monkeypatch.setattr(type(scout.messages), "__getitem__", look_slowly)
+    scout.messages.edit(0, a=1)
+    threads[0].join()
+    assert scout.messages[0].data == {"role": "user", "content": 0, "a": 1, "b": 2}
+
+
+def test_the_last_message_is_never_one_that_was_not(scout: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The end from before a save and what was gone after it: five messages, less two that came behind them.
+    end = type(scout._saver).end
+    threads = list[threading.Thread]()
+
+    def change() -> None:
+        scout.messages.extend(said(range(5, 9)))
+        scout.messages.delete(slice(6, 8))
+
+    def end_and_then(self: Any) -> int:
+        found = end(self)
+        if not threads:
+            threads.append(threading.Thread())
+            threads[0] = elsewhere(change, 0.2)
+        return found
+
+    monkeypatch.setattr(type(scout._saver), "end", end_and_then)
+    assert scout.messages[-1].content == 4
+    threads[0].join()
+    assert scout.messages[-1].content == 8
+
+
+def test_a_step_does_not_mix_its_messages_up_with_those_of_others(scout: Agent) -> None:
+    # Message 6 of another thread was gone, so message 6 of the step was taken to be.
+    def change() -> None:
+        scout.messages.extend(said([5, 6, 7]))
+        scout.messages.delete(6)
+
+    with scout.step():
+        elsewhere(change)
+        scout.messages.extend(said("xyz"))
+        assert contents(scout) == [0, 1, 2, 3, 4, "x", "y", "z"] and len(scout.messages) == 8
+        scout.messages.delete(-2)
+        scout.messages.edit(-1, content="Z")
+        elsewhere(scout.messages.clear)
+        assert contents(scout) == ["x", "Z"]
+    assert contents(scout) == ["x", "Z"]
+
+
+def test_a_step_on_messages_of_a_deleted_agent_is_refused(scout: Agent) -> None:
+    # It removed the numbers of the old messages, which hid the new ones.
+    with pytest.raises(errors.Conflict) as refusal, scout.step():
+        scout.messages.delete(slice(0, 3))
+        scout.messages.edit(-1, content="edited")
+        elsewhere(scout.delete)
+        scout.messages.add("user", "new")
+    assert refusal.value.code == "agent.deleted" and not scout.exists
+    with scout.step():
+        scout.messages.add("user", "new")
+        elsewhere(scout.delete)
+    scout.messages.extend(said(range(5)))
+    assert contents(scout) == ["new", 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("end", ["delete", "detach"])
+def test_a_fork_made_anew_is_still_known_to_its_base(
+    state: StateManager, scout: Agent, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    # The end of the old fork took the entry of the new one with it, and the base was pruned under its feet.
+    release = forks.release
+
+    def release_late(*args: Any) -> None:
+        if end == "detach":
+            state.clear_scope(fork.scope)
+        scout.fork("fork")
+        release(*args)
+
+    fork = scout.fork("fork")
+    with monkeypatch.context() as patch:
+        patch.setattr(forks, "release", release_late)
+        getattr(fork, end)()
+    assert scout.forks == ["fork"]
+    scout.retention = Retention(keep_last=1)
+    scout.messages.clear()
+    scout.prune()
+    assert contents(state.agent("fork")) == [0, 1, 2, 3, 4]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from spellkeep.agent import forks, past, whole
+from spellkeep.agent.conversation import Conversation
 from spellkeep.agent.difference import Difference
 from spellkeep.agent.layout import AGENT, CONTEXT, CUSTOM, METADATA, RETENTION, SCHEMA, STATUS, TAG, named
 from spellkeep.agent.messages import Messages, MessagesView
@@ -18,6 +19,7 @@ from spellkeep.agent.source import Source
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
 from spellkeep.scope import StateScope
+from spellkeep.value import decode, encode
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -52,6 +54,10 @@ class AgentView:
 
     def _moment(self) -> tuple[Source | StepSource, int]:
         return self._source, self._end
+
+    def _conversation(self) -> tuple[Source | StepSource, Conversation, int]:
+        source, end = self._moment()
+        return source, source.conversation, end
 
     @property
     def id(self) -> str:
@@ -108,6 +114,11 @@ class Agent(AgentView):
         end = self._saver.end()
         return self._saver.source, end
 
+    def _conversation(self) -> tuple[Source | StepSource, Conversation, int]:
+        # What is gone and where the end is belong together.
+        with self._saver.lock:
+            return super()._conversation()
+
     # Writing: into the step that the caller is in, or at once.
 
     def _put(self, key: str, value: Any) -> int:
@@ -118,16 +129,22 @@ class Agent(AgentView):
         return self._save(change)
 
     def _save(self, change: Change) -> int:
-        if (step := step_of(self)) is not None:
-            step.add(change)
-            return 0
-        return self._acknowledged(self._saver.save(change))
+        return self._acknowledged(self._write(lambda: change))
 
     async def _asave(self, change: Change) -> int:
+        return await self._aacknowledged(self._write(lambda: change))
+
+    def _save_seen(self, change: Callable[[], Change]) -> int:
+        """Save a change that depends on what there is."""
+        return self._acknowledged(self._write(change))
+
+    def _write(self, change: Callable[[], Change]) -> int:
         if (step := step_of(self)) is not None:
-            step.add(change)
+            step.add(change())
             return 0
-        return await self._aacknowledged(self._saver.save(change))
+        # Nobody else saves between the look and the write.
+        with self._saver.lock:
+            return self._saver.save(change())
 
     def _acknowledged(self, version: int) -> int:
         if version and self._saver.waits:
@@ -195,8 +212,11 @@ class Agent(AgentView):
         Usual: name, type, version, capabilities, provider, tags.
         """
 
+        # As they are now: in a step they are merged at its end.
+        told = decode(encode(fields))
+
         def described(stored: Any) -> dict[str, Any]:
-            merged = {**(stored or {}), **fields}
+            merged = {**(stored or {}), **told}
             return {name: value for name, value in merged.items() if value is not None}
 
         change = Change()
@@ -216,7 +236,7 @@ class Agent(AgentView):
         Raises: NotSerializable, LimitExceeded (value.*); InvalidKey; StorageFailed, Poisoned; ReadOnly; Closed, Forked.
         Cost: a walk over `state`, and one record per item that differs.
         """
-        return self._save(whole.change_to(self, state))
+        return self._save_seen(lambda: whole.change_to(self, state))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain values, as of one moment: what ``load_agent_state`` gives."""
@@ -227,7 +247,7 @@ class Agent(AgentView):
 
     async def asave(self, state: Mapping[str, Any]) -> int:
         """As ``save``, without blocking the event loop."""
-        return await self._asave(whole.change_to(self, state))
+        return await self._aacknowledged(self._write(lambda: whole.change_to(self, state)))
 
     # The past.
 
@@ -317,10 +337,11 @@ class Agent(AgentView):
         with saver.lock:
             past.check_no_forks(saver)
             base = saver.handle.get(AGENT, {}).get("base")
+            pin = 0 if base is None else forks.pin_of(self.store, base["agent"], self._id)
             count = self.store.clear_scope(self.scope)
             saver.forget()
         if base is not None:
-            forks.release(self.store, base["agent"], self._id)
+            forks.release(self.store, base["agent"], self._id, pin)
         return count > 0
 
     def __iter__(self) -> Iterator[Any]:

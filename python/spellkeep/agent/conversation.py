@@ -61,6 +61,11 @@ class Conversation(NamedTuple):
         """Whether a number below the end is still there."""
         return number >= self.first and not any(start <= number < stop for start, stop in self.gone)
 
+    def up_to(self, end: int) -> Conversation:
+        """The same, as if the numbers from `end` on were not known yet."""
+        gone = tuple((start, min(stop, end)) for start, stop in self.gone if start < end)
+        return Conversation(min(self.first, end), gone, self.edited)
+
     def without(self, start: int, stop: int) -> Conversation:
         """The same without the numbers from `start` up to `stop`."""
         ranges = sorted([*self.gone, (max(start, self.first), stop)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -44,19 +45,18 @@ _BATCH = 10_000
 def fork(agent: Agent, agent_id: str, when: int | datetime | str | None) -> Agent:
     """Begin another agent with this one's state."""
     saver, store = agent._saver, agent.store
-    if not agent.exists:
-        raise past.missing(f"{agent.id!r} has nothing to fork yet")
     if when is not None:
         owner, when = past.owned(saver, past.resolve(saver, when))
         if owner.scope != saver.handle.scope:
             # Older than this agent, which is a fork: its retention has no say in it.
             return fork(store.agent(owner.scope.ids[0]), agent_id, when)
-    end = saver.end()
     forked = store.agent(named("", agent_id))
     with saver.lock:
+        if not agent.exists:
+            raise past.missing(f"{agent.id!r} has nothing to fork yet")
         if when is None:
             # Nothing is being saved now, so the last version of the store shows this agent as it is.
-            version, end = store.last_version, saver._end if saver._end >= 0 else end
+            version, end = store.last_version, saver.end()
         else:
             version = past.resolve(saver, when)
             end = Source(saver.handle, version).end
@@ -75,9 +75,15 @@ def fork(agent: Agent, agent_id: str, when: int | datetime | str | None) -> Agen
     return forked
 
 
-def release(store: StateManager, base_id: str, agent_id: str) -> None:
-    """A fork no longer builds on its base."""
-    store.delete(StateScope.agent(base_id), FORK + agent_id)
+def pin_of(store: StateManager, base_id: str, agent_id: str) -> int:
+    """The version of the entry by which the base knows of a fork."""
+    return store.scope(StateScope.agent(base_id)).version(FORK + agent_id)
+
+
+def release(store: StateManager, base_id: str, agent_id: str, pin: int) -> None:
+    """A fork no longer builds on its base. One that was made anew since, with the same id, does."""
+    with contextlib.suppress(Conflict):
+        store.delete(StateScope.agent(base_id), FORK + agent_id, if_version=pin)
 
 
 def detach(agent: Agent) -> int:
@@ -89,6 +95,7 @@ def detach(agent: Agent) -> int:
             return 0
         past.check_no_forks(saver)
         base_id = source.base.handle.scope.ids[0]
+        pin = pin_of(store, base_id, agent.id)
         conversation = source.conversation
         batch = Batch(store)
         for start, stop in conversation.runs(source.base_end):
@@ -114,5 +121,5 @@ def detach(agent: Agent) -> int:
         batch.set(handle.scope, AGENT, {"schema": SCHEMA})
         version = batch.commit()
         saver.forget()
-    release(store, base_id, agent.id)
+    release(store, base_id, agent.id, pin)
     return version

@@ -95,8 +95,7 @@ class MessagesView(Sequence[Message]):
         self._agent = agent
 
     def _moment(self) -> tuple[Source | StepSource, Conversation, int]:
-        source, end = self._agent._moment()
-        return source, source.conversation, end
+        return self._agent._conversation()
 
     def __len__(self) -> int:
         _, conversation, end = self._moment()
@@ -220,21 +219,28 @@ class Messages(MessagesView):
 
     def edit(self, index: SupportsIndex, /, **fields: Any) -> int:
         """Replace some fields of a message; return the version."""
-        return self._replace(index, {**self[index], **fields})
+        return self._replace(index, lambda: {**self[index], **fields})
 
     def __setitem__(self, index: SupportsIndex, message: Mapping[str, Any]) -> None:
-        self._replace(index, _plain(message))
+        self._replace(index, lambda: _plain(message))
 
-    def _replace(self, index: SupportsIndex, message: dict[str, Any]) -> int:
-        _, conversation, end = self._moment()
-        number = conversation.number(end, _position(index, conversation.count(end)))
-        change = Change()
-        change.put[numbered(EDIT, number)] = message
-        version: int = self._agent._save(change)
+    def _replace(self, index: SupportsIndex, message: Callable[[], dict[str, Any]]) -> int:
+        def replaced() -> Change:
+            _, conversation, end = self._moment()
+            number = conversation.number(end, _position(index, conversation.count(end)))
+            change = Change()
+            change.put[numbered(EDIT, number)] = message()
+            return change
+
+        version: int = self._agent._save_seen(replaced)
         return version
 
     def delete(self, index: SupportsIndex | slice) -> int:
         """Remove one message, or a slice; return the version, 0 when there was nothing to remove."""
+        version: int = self._agent._save_seen(lambda: self._without(index))
+        return version
+
+    def _without(self, index: SupportsIndex | slice) -> Change:
         _, conversation, end = self._moment()
         count = conversation.count(end)
         if isinstance(index, slice):
@@ -242,9 +248,9 @@ class Messages(MessagesView):
         else:
             at = _position(index, count)
             chosen = range(at, at + 1)
-        if not chosen:
-            return 0
         change = Change()
+        if not chosen:
+            return change
         if abs(chosen.step) == 1:
             low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1
             change.deleted.extend(conversation.slice(end, low, high))
@@ -253,8 +259,7 @@ class Messages(MessagesView):
             for each in sorted(chosen, reverse=True):
                 change.deleted.extend(conversation.slice(end, each, each + 1))
         change.deleted.sort(reverse=True)
-        version: int = self._agent._save(change)
-        return version
+        return change
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         self.delete(index)

@@ -80,10 +80,13 @@ class Part(PartView, MutableMapping[str, Any]):
         self.set(name, value)
 
     def __delitem__(self, name: str) -> None:
-        self[name]
-        change = Change()
-        change.put[named(self._prefix, name)] = GONE
-        self._agent._save(change)
+        def removed() -> Change:
+            self[name]
+            change = Change()
+            change.put[named(self._prefix, name)] = GONE
+            return change
+
+        self._agent._save_seen(removed)
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Save several values as one."""
@@ -93,6 +96,10 @@ class Part(PartView, MutableMapping[str, Any]):
 
     def clear(self) -> None:
         """Remove all, as one save."""
-        change = Change()
-        change.put.update((self._prefix + name, GONE) for name in self)
-        self._agent._save(change)
+
+        def cleared() -> Change:
+            change = Change()
+            change.put.update((self._prefix + name, GONE) for name in self)
+            return change
+
+        self._agent._save_seen(cleared)

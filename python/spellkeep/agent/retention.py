@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Replaced entries between two looks at the retention.
 _PRUNE_EVERY = 256
 _BATCH = 10_000
+# As of the log: a hundred years.
+_DAYS_MAX = 36_525
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,27 @@ class Retention:
     """How much of the past of an agent is kept; what either of the two keeps is kept. The present always is.
 
     Attributes:
-        keep_last: so many saves; None: does not count.
-        keep_days: the saves of so many days; None: does not count. Both None: everything is kept.
+        keep_last: so many saves; the last one is kept in any case. None: does not count.
+        keep_days: the saves of so many days, up to 36,525. None: does not count. Both None: everything is kept.
     """
 
     keep_last: int | None = None
     keep_days: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("keep_last", "keep_days"):
-            if (given := getattr(self, name)) is not None and not given >= 0:
-                raise LimitExceeded(f"{name} is 0 or more, or None, not {given!r}", code="agent.retention")
+        if self.keep_last is not None and (type(self.keep_last) is not int or self.keep_last < 0):
+            raise _out_of_range("keep_last", "a whole number from 0 on", self.keep_last)
+        if self.keep_days is not None and not 0 <= self.keep_days <= _DAYS_MAX:
+            raise _out_of_range("keep_days", f"0 to {_DAYS_MAX:,}", self.keep_days)
 
     @classmethod
     def of(cls, stored: Any) -> Retention:
         """The one that an entry holds."""
         return cls() if stored is None else cls(stored["keep_last"], stored["keep_days"])
+
+
+def _out_of_range(name: str, allowed: str, given: Any) -> LimitExceeded:
+    return LimitExceeded(f"{name} is {allowed}, or None for no such limit, not {given!r}", code="agent.retention")
 
 
 def set_retention(saver: Saver, retention: Retention) -> None:

@@ -86,6 +86,7 @@ class Saver:
         self.waits = handle.store.durability == "sync"
         self.replaced_count = 0
         self._add = handle._add_numbered
+        self._has = handle.exists
         self.forget()
 
     def forget(self) -> None:
@@ -97,30 +98,32 @@ class Saver:
     def _learn(self) -> None:
         self.source = Source(self.handle)
         self._steps = self.handle._numbered_end(STEP, self.handle.get(RETENTION, {}).get("steps_from", 0))
-        self._exists = self.handle.exists(AGENT)
         # The last one: it says that the others are known.
         self._end = self.source.end
+
+    def _look(self) -> None:
+        # The scope may have been cleared past the agent: what is written on top of what was there would be lost.
+        if self._end < 0 or not self._has(AGENT):
+            self._learn()
 
     def end(self) -> int:
         """The number behind the last message."""
         with self.lock:
-            if self._end < 0:
-                self._learn()
+            self._look()
             return self._end
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Source, int]]:
         """The agent, and the number behind its last message, while nobody saves."""
         with self.lock:
-            if self._end < 0:
-                self._learn()
+            self._look()
             yield self.source, self._end
 
     def append(self, message: Any) -> int:
         """Save one message; return the version. Cost: one record, whatever there is already."""
         with self.lock:
             end = self._end
-            if end >= 0 and self._exists:
+            if end >= 0 and self._has(AGENT):
                 try:
                     version = self._add(MESSAGE, end, message)
                     self._end = end + 1
@@ -155,8 +158,7 @@ class Saver:
     def _save_changes(self, change: Change, label: str | None) -> int:
         attempt = 1
         while True:
-            if self._end < 0:
-                self._learn()
+            self._look()
             try:
                 return self._try_save(change, label)
             except Conflict:
@@ -175,7 +177,7 @@ class Saver:
             put |= self._conversation_put(change)
         batch, steps = Batch(handle.store), self._steps
         replaced = 0
-        if not self._exists and (change or label is not None):
+        if not self._has(AGENT) and (change or label is not None):
             batch.set(handle.scope, AGENT, {"schema": SCHEMA}, if_version=0, state_class=handle.state_class)
         for key, value in put.items():
             replaced += self._put(batch, key, value)
@@ -191,7 +193,6 @@ class Saver:
         else:
             stepped = 0
         version = batch.commit(acknowledge=False)
-        self._exists = True
         self._end = end + len(change.appended)
         self._steps = steps + stepped
         self.replaced_count += replaced

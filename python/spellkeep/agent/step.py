@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from spellkeep.agent.conversation import Conversation
-from spellkeep.agent.layout import CONVERSATION, EDIT, is_gone
+from spellkeep.agent.layout import AGENT, CONVERSATION, EDIT, is_gone
 from spellkeep.agent.saving import Change, current_step
 from spellkeep.agent.source import Source
 from spellkeep.changes import Entry
+from spellkeep.errors import Conflict
 from spellkeep.value import decode, encode
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Step:
 
     Inside, the agent reads as if it were saved already; other threads and tasks see none of it before the end. A step
     belongs to the thread or task that entered it, and to the tasks started in it. A block that raises saves nothing.
+
+    Raises: at its end, Conflict (agent.deleted) when it changed messages of an agent that was deleted meanwhile.
 
     Attributes:
         version: what it was saved as, 0 when nothing changed; None before the end.
@@ -42,7 +45,10 @@ class Step:
             raise RuntimeError("a step is entered once; make another with agent.step()")
         if step_of(self._agent) is not None:
             raise RuntimeError("the agent is in a step already: changes made here belong to it")
-        self._end = self._agent._saver.end()
+        saver = self._agent._saver
+        with saver.lock:
+            self._end = saver.end()
+            self._born = saver.handle.version(AGENT)
         self._above = current_step.get()
         self._outer = current_step.set(self)
         return self
@@ -66,7 +72,21 @@ class Step:
         assert self._outer is not None
         current_step.reset(self._outer)
         self._closed = True
-        return self._agent._saver.save(self.change, self._label) if kind is None else None
+        if kind is not None:
+            return None
+        saver = self._agent._saver
+        with saver.lock:
+            self._check_numbers()
+            return saver.save(self.change, self._label)
+
+    def _check_numbers(self) -> None:
+        # Those of an agent that began anew are other messages.
+        changed = self.change.deleted or any(key.startswith(EDIT) for key in self.change.put)
+        if changed and self._agent._saver.handle.version(AGENT) != self._born:
+            raise Conflict(
+                f"{self._agent.id!r} was deleted or detached while a step changed its messages: nothing of it is saved",
+                code="agent.deleted",
+            )
 
     def source(self) -> StepSource:
         """The agent with what is changed so far."""
@@ -139,7 +159,8 @@ class StepSource:
     def conversation(self) -> Conversation:
         """Which messages there are."""
         stored = self._below.value(CONVERSATION)
-        conversation = Conversation() if stored is None else Conversation.of(stored)
+        # Behind the end come the messages of the step; what others added and removed there are other messages.
+        conversation = Conversation() if stored is None else Conversation.of(stored).up_to(self._end)
         for start, stop in self._change.deleted:
             conversation = conversation.without(start, stop)
         if any(key.startswith(EDIT) for key in self._change.put):

@@ -109,7 +109,9 @@ class Tools(ToolsView):
         call = ToolUsage(int(ok), int(not ok), ms, datetime.now(UTC), input_tokens, output_tokens, cost)
 
         def added(stored: Any) -> dict[str, Any]:
-            return (ToolUsage.of(stored) + call)._asdict()
+            # A state that was saved whole may know more of a tool.
+            known = stored if isinstance(stored, dict) else {}
+            return {**known, **(ToolUsage.of(stored) + call)._asdict()}
 
         change = Change()
         change.fold[named(TOOL, name)] = [added]
