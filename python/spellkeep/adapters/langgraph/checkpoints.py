@@ -131,6 +131,8 @@ class Checkpoints:
             self._commit(write, thread_id)
             committed()
             core.waiting.pop(place, None)
+            if frame.depth == 0:
+                core.trim()
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task: str, path: str) -> None:
         """Store a task's writes, or let them wait for their checkpoint."""
