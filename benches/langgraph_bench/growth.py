@@ -35,7 +35,7 @@ def run(name: str, folder: Path, turns: int) -> tuple[list[float], int]:
     """The milliseconds of each turn, and the bytes on disk afterwards."""
     times = []
     with SAVERS[name](folder) as saver:
-        chat = graph(saver)
+        chat = graph(saver, turns)
         for _ in range(turns):
             asked = question()
             begun = perf_counter()

@@ -28,12 +28,12 @@ def text() -> str:
     return "".join(_texts.choices(string.ascii_letters + string.digits, k=TEXT_BYTES))
 
 
-def graph(saver: Any) -> Any:
-    """One node that answers with a kilobyte."""
-    replies = [AIMessage(text()).content for _ in range(50)]
+def graph(saver: Any, turns: int) -> Any:
+    """One node that answers with a kilobyte, each time another one, made before."""
+    replies = [text() for _ in range(turns)]
 
     def chat(state: MessagesState) -> dict[str, Any]:
-        return {"messages": [AIMessage(replies[len(state["messages"]) % 50])]}
+        return {"messages": [AIMessage(replies.pop())]}
 
     builder = StateGraph(MessagesState)
     builder.add_node("chat", chat)

@@ -47,7 +47,7 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
         nothing = Nothing()
         first = InMemorySaver()
         first.get_next_version = nothing.get_next_version  # type: ignore[assignment,method-assign]
-        graph(first).update_state(thread(0), {"messages": messages(size)})
+        graph(first, 0).update_state(thread(0), {"messages": messages(size)})
         nothing.saved = first.get_tuple(thread(0))
         savers = {
             "no checkpointer": None,
@@ -57,7 +57,7 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
             "InMemorySaver": stack.enter_context(memory_saver(folder)),
             "SqliteSaver": stack.enter_context(sqlite_saver(folder)),
         }
-        graphs = {name: graph(saver) for name, saver in savers.items()}
+        graphs = {name: graph(saver, 2 * repeats) for name, saver in savers.items()}
         held: list[Any] = []
         for repeat in range(repeats):
             for name, chat in graphs.items():

@@ -174,9 +174,9 @@ def time_us_of(ts: str) -> int | None:
     """A time in microseconds, if `_plain_time` gives its very spelling back."""
     try:
         time_us: int = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
+        return time_us if _plain_time(time_us) == ts else None
     except (ValueError, TypeError, OverflowError):
         return None
-    return time_us if _plain_time(time_us) == ts else None
 
 
 def _plain_time(time_us: int) -> str:
