@@ -153,6 +153,13 @@ bench: $(BUILT) $(RIVALS)/.made ## measure beside rivals, print, write docs/perf
 	PYTHONPATH=python:benches $(RIVALS)/bin/python -m rivals.report $(FIGURES) \
 		$(if $(QUICK),,--page docs/performance.md --readme README.md)
 
+.PHONY: bench-langgraph
+bench-langgraph: $(BUILT) $(LG)/.bench ## measure LangGraph's savers: growth over 800 turns, one turn (QUICK=1)
+	PYTHONPATH=python:benches $(LG)/bench/bin/python benches/langgraph_bench/growth.py \
+		--json $(FIGURES)/langgraph-growth.json $(if $(QUICK),--quick)
+	PYTHONPATH=python:benches $(LG)/bench/bin/python benches/langgraph_bench/turn.py \
+		--json $(FIGURES)/langgraph-turn.json $(if $(QUICK),--quick)
+
 .PHONY: dashboard
 dashboard: $(DEV) ## measure the last commits with asv and write the site of their history (COMMITS=)
 	$(BIN)/asv machine --yes
@@ -196,6 +203,11 @@ $(DEV): requirements-dev.txt $(MADE)
 $(RIVALS)/.made: benches/rivals/requirements.txt $(MADE)
 	$(PY) -m venv $(RIVALS)
 	$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(LG)/.bench: benches/langgraph_bench/requirements.txt $(MADE)
+	$(PY) -m venv $(LG)/bench
+	$(LG)/bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Their source distributions have the tests; a wheel has none.

@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 import spellkeep
 from contract.langgraph_adapter.graphs import answer, chat, config, say, texts
 from spellkeep.adapters.langgraph import SpellkeepSaver
-from spellkeep.errors import Conflict
+from spellkeep.errors import Conflict, LimitExceeded
 
 
 @pytest.fixture
@@ -162,6 +162,19 @@ def test_strange_namespaces_and_ids_are_kept_apart(tmp_path: Path) -> None:
                 found = saver.get_tuple(config(checkpoint_ns=ns, checkpoint_id=id))
                 assert found is not None and found.checkpoint["channel_values"] == {"items": [ns, id]}
                 assert found.pending_writes == [("task " + id, "items", ns + id)]
+
+
+def test_a_checkpoint_larger_than_a_value_is_kept_in_several_records(tmp_path: Path) -> None:
+    items = [f"{number} " + "x" * 1_000_000 for number in range(40)]
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+        first = saver.put(config(checkpoint_ns=""), _checkpoint("0001", items), {"step": 0}, {"items": 1})
+        saver.put_writes(first, [("items", [item + "w" for item in items])], "task")
+        with pytest.raises(LimitExceeded):
+            saver.put(first, _checkpoint("0002", ["x" * (17 << 20)]), {"step": 1}, {"items": 2})
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+        found = saver.get_tuple(first)
+        assert found is not None and found.checkpoint["channel_values"] == {"items": items}
+        assert found.pending_writes == [("task", "items", [item + "w" for item in items])]
 
 
 def test_two_savers_of_one_store_see_each_other(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class Checkpoints:
                 )
             new = New(thread.elements, register_new=register_new)
             base = thread.frame(parent) if parent is not None else None
-            versions = checkpoint["channel_versions"]
+            versions, updated = checkpoint["channel_versions"], checkpoint.get("updated_channels", False)
             values, lists = thread.keep_values(ns, checkpoint["channel_values"], versions, new_versions, base, new)
             frame = Frame(
                 ns,
@@ -121,7 +121,7 @@ class Checkpoints:
                 kept_metadata(get_checkpoint_metadata(config, metadata), register_new=register_new),  # type: ignore[arg-type]
                 dict(versions),
                 {node: dict(seen) for node, seen in checkpoint["versions_seen"].items()},
-                checkpoint.get("updated_channels", False),
+                list(updated) if isinstance(updated, list) else updated,
                 values,
                 extra_of(checkpoint, register_new=register_new),
             )
@@ -131,6 +131,8 @@ class Checkpoints:
             self._commit(write, thread_id)
             committed()
             core.waiting.pop(place, None)
+            if frame.depth == 0:
+                core.trim()
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task: str, path: str) -> None:
         """Store a task's writes, or let them wait for their checkpoint."""

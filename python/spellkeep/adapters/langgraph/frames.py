@@ -74,8 +74,6 @@ def extra_of(checkpoint: dict[str, Any], *, register_new: bool) -> dict[str, Any
 
 def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
     """What to change in `old`, with the names that are gone under -1."""
-    if old == new and _exact(new):
-        return {}
     changed = {
         name(key): value
         for key, value in new.items()
@@ -86,11 +84,6 @@ def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[An
         if gone:
             changed[_GONE] = gone
     return changed
-
-
-def _exact(part: dict[str, Any]) -> bool:
-    """Whether equal means the same: True equals 1, and 1 equals 1.0."""
-    return not any(type(value) is bool or type(value) is float for value in part.values())
 
 
 def _changed(old: dict[str, Any], difference: dict[Any, Any], name: Name) -> dict[str, Any]:
@@ -109,11 +102,18 @@ def _values_difference(
     old: dict[str, Kept], new: dict[str, Kept], name: Name, shorten: Callable[[Ranges], list[Any]]
 ) -> dict[Any, Any]:
     """As `_difference`; of a list only what comes behind the numbers that it begins with like the old one."""
-    changed = _difference(old, new, name)
+    changed: dict[Any, Any] = {}
     for channel, value in new.items():
-        if type(value) is list and (number := name(channel)) in changed:
-            was = old.get(channel)
-            changed[number] = _behind(was, value) if type(was) is list else shorten(value)
+        was = old.get(channel, _MISSING)
+        if was is value or (type(value) is not list and type(was) is type(value) and was == value):
+            continue
+        if type(value) is list:
+            changed[name(channel)] = _behind(was, value) if type(was) is list else shorten(value)
+        else:
+            changed[name(channel)] = value
+    gone = [name(channel) for channel in old if channel not in new]
+    if gone:
+        changed[_GONE] = gone
     return changed
 
 
@@ -141,9 +141,9 @@ def _values_changed(
 def _seen_difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
     changed: dict[Any, Any] = {}
     for node, versions in new.items():
-        difference = _difference(old.get(node, {}), versions, name)
-        if difference or node not in old:
-            changed[name(node)] = difference
+        was = old.get(node)
+        if was != versions:
+            changed[name(node)] = _difference(was or {}, versions, name)
     gone = [name(node) for node in old if node not in new]
     if gone:
         changed[_GONE] = gone
@@ -174,9 +174,9 @@ def time_us_of(ts: str) -> int | None:
     """A time in microseconds, if `_plain_time` gives its very spelling back."""
     try:
         time_us: int = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
+        return time_us if _plain_time(time_us) == ts else None
     except (ValueError, TypeError, OverflowError):
         return None
-    return time_us if _plain_time(time_us) == ts else None
 
 
 def _plain_time(time_us: int) -> str:

@@ -31,7 +31,9 @@ class HeldLists:
 
     def handed_out(self, place: Place, ranges: Ranges) -> list[Any]:
         """A list that is the caller's alone."""
-        known = next((held for held in self._lists.get(place, ()) if held.ranges == ranges), None)
+        known = next(
+            (held for held in self._lists.get(place, ()) if held.ranges is ranges or held.ranges == ranges), None
+        )
         if known is None:
             numbers, copies = self._elements.copies(ranges)
             known = Held([], numbers, copies, ranges)

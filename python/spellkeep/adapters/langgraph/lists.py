@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from operator import is_
+from operator import is_, itemgetter
 from sys import getrefcount
 from typing import Any, Protocol, TypeAlias
 
@@ -22,10 +22,11 @@ Ranges: TypeAlias = list[int]
 
 # Of an object that nothing but a list holds.
 _IN_LIST = max(map(getrefcount, [object()]))
+# Of one that a dict holds too. Both are measured the way they are used: what a call adds differs between versions.
+_ONE = [{0: object()}]
+_IN_BOTH = max(map(getrefcount, list(map(itemgetter(0), _ONE))))
 # Without a GIL counts are split between threads.
 _COUNTS_TELL = getattr(sys, "_is_gil_enabled", lambda: True)()
-# Containers that messages have as fields.
-_BOXES = ("additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls")
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -103,6 +104,8 @@ class Held:
         self.all_messages = set(map(type, copies)) == {Copy}
         self._fields = [copy.fields for copy in copies] if self.all_messages else []
         self._filled = [at for at, copy in enumerate(copies) if not copy.plain] if self.all_messages else []
+        # Those with two containers more.
+        self._calling = [at for at, own in enumerate(self._fields) if "tool_calls" in own]
 
     def seen_as(self, live: list[Any]) -> Held:
         """The same list as other objects."""
@@ -119,6 +122,7 @@ class Held:
         if made.all_messages:
             made._fields = self._fields + made._fields
             made._filled = self._filled + [len(self.copies) + at for at in made._filled]
+            made._calling = self._calling + [len(self.copies) + at for at in made._calling]
         return made
 
     def same_prefix(self, items: list[Any]) -> int:
@@ -155,11 +159,17 @@ class Held:
         counts = list(map(getrefcount, live))
         others = {at for at, count in enumerate(counts) if count > _IN_LIST} if max(counts) > _IN_LIST else set()
         fields = list(map(fields_of, live))
-        for name in _BOXES:
-            boxes = [own.get(name) for own in fields]
-            counts = list(map(getrefcount, boxes))
-            # One whose message lacks the field counts as held: None is held by everybody.
-            others.update(at for at, count in enumerate(counts) if count > _IN_LIST + 1 and boxes[at] is not None)
+        calling = [fields[at] for at in self._calling]
+        for name, own, places in (
+            ("additional_kwargs", fields, None),
+            ("response_metadata", fields, None),
+            ("tool_calls", calling, self._calling),
+            ("invalid_tool_calls", calling, self._calling),
+        ):
+            counts = list(map(getrefcount, list(map(itemgetter(name), own))))
+            if counts and max(counts) > _IN_BOTH:
+                held = [at for at, count in enumerate(counts) if count > _IN_BOTH]
+                others.update(held if places is None else (places[at] for at in held))
         others.update(range(self.same_prefix(live), len(live)))
         items = live.copy()
         for at in others:

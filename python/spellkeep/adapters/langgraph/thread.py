@@ -29,6 +29,8 @@ from spellkeep.errors import Corrupted
 
 FRAMES_MAX = 8
 PART_WIDTH = 3
+# Below what one value may have in a run of bytes.
+RECORD_BYTES_MAX = 8 << 20
 PULL = "~__pregel_pull, "
 
 PendingWrite: TypeAlias = tuple[str, str, Any]
@@ -271,7 +273,7 @@ class Thread:
         # A hash does not tell what it was made of.
         whole = id[0] != "h" and ns[:2] != ".h"
         record = record_of(frame, number, base, whole, write.number, new.shorten)
-        first, blobs = new.take()
+        first, blobs = self._spilled(write, new)
         head = f"C{number_text(number)}{number_text(first)}" if blobs else f"c{number_text(number)}"
         key = head + id + ns
         if replaced is not None:
@@ -280,6 +282,19 @@ class Thread:
         if blobs:
             new.stands(first, key)
         return key
+
+    def _spilled(self, write: Write, new: New) -> tuple[int, list[bytes]]:
+        """The elements for one record; those that are too much for one get records of their own."""
+        first, blobs = new.take()
+        begin, size = 0, 0
+        for at, blob in enumerate(blobs):
+            size += len(blob)
+            if size > RECORD_BYTES_MAX and at > begin:
+                key = "E" + number_text(first + begin)
+                write.batch.set(self.scope, key, pack([], blobs[begin:at]))
+                new.stands(first + begin, key)
+                begin, size = at, len(blob)
+        return first + begin, blobs[begin:]
 
     def _replace(self, write: Write, number: int, old_key: str, key: str) -> None:
         """Keep the elements of a checkpoint that is replaced, and make its children's records whole."""
@@ -324,7 +339,7 @@ class Thread:
         """Add one record of writes to a batch; its key. Values are kept already."""
         flat = flat.copy()
         flat[1::3] = map(write.number, flat[1::3])
-        first, blobs = new.take()
+        first, blobs = self._spilled(write, new)
         head = f"W{number_text(number)}{number_text(first)}" if blobs else f"w{number_text(number)}"
         key = head + part_text(part)
         # Other paths have the ids of tasks in them.

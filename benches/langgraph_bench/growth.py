@@ -1,0 +1,95 @@
+"""What 800 turns of a conversation take up: ``python benches/langgraph_bench/growth.py --json FILE``.
+
+A turn is one user message and one reply of a kilobyte each, through a graph of one node. Bytes are the files' lengths
+after closing, without what an empty directory takes up, which is said apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from langgraph_bench.savers import SAVERS, TEXT_BYTES, graph, question, size_bytes
+from rivals import machine
+from rivals.results import Goal, Results, Row
+
+TURNS = 800
+THREAD: Any = {"configurable": {"thread_id": "6f1c1d3e-3f63-4a2b-9f0e-0b1b7a1c2d3e"}}
+AROUND = 5
+"""Turns before and after the tenth and the last, of which the median is taken."""
+
+
+def fixed_bytes(name: str, folder: Path) -> int:
+    """What a saver takes up that has kept nothing."""
+    with SAVERS[name](folder):
+        pass
+    return size_bytes(folder)
+
+
+def run(name: str, folder: Path, turns: int) -> tuple[list[float], int]:
+    """The milliseconds of each turn, and the bytes on disk afterwards."""
+    times = []
+    with SAVERS[name](folder) as saver:
+        chat = graph(saver, turns)
+        for _ in range(turns):
+            asked = question()
+            begun = perf_counter()
+            chat.invoke(asked, THREAD)
+            times.append((perf_counter() - begun) * 1_000)
+    return times, size_bytes(folder)
+
+
+def main() -> None:
+    """Measure, print, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="60 turns, to try it out")
+    chosen = parser.parse_args()
+    turns = 60 if chosen.quick else TURNS
+    own_bytes = turns * 2 * TEXT_BYTES
+    results = Results(
+        name="langgraph-growth",
+        title="LangGraph: what a conversation takes up",
+        method=f"{turns} turns of a one-node MessagesState graph, {TEXT_BYTES} B each way; files after closing, less "
+        "an empty directory; a turn's time is the median of the turns around it, one run each",
+        machine=machine.describe(Path(tempfile.gettempdir())),
+    )
+    print(f"{turns} turns, {own_bytes:,} bytes of text")
+    print(f"{'':16}{'fixed':>12}{'growth':>14}{'x text':>8}{'ms at 10':>10}{'ms at end':>11}{'x':>7}")
+    for name in SAVERS:
+        with ExitStack() as stack:
+            empty, filled = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
+            try:
+                fixed = fixed_bytes(name, empty)
+                times, total = run(name, filled, turns)
+            except ImportError as error:
+                results.missing.append(f"{name}: {error}")
+                print(f"{name:16}left out: {error}")
+                continue
+        early = statistics.median(times[10 - AROUND : 10 + AROUND])
+        late = statistics.median(times[-2 * AROUND :])
+        growth = total - fixed
+        factor, slower = growth / own_bytes, late / early
+        print(f"{name:16}{fixed:12,}{growth:14,}{factor:8.2f}{early:10.2f}{late:11.2f}{slower:7.2f}")
+        for workload, unit, figure in (
+            ("growth", "bytes", growth),
+            ("fixed", "bytes", fixed),
+            ("turn", "us", late * 1e3),
+        ):
+            results.rows.append(Row(workload, name, "kill", unit, turns, [figure]))
+        if name == "SpellkeepSaver":
+            results.goals += [
+                Goal("growth", "bytes on disk over the messages' own", factor, "ratio", at_most=1.5),
+                Goal("last turn", f"time of turn {turns} over that of turn 10", slower, "ratio", at_most=1.3),
+            ]
+    if chosen.json:
+        results.write(chosen.json)
+
+
+if __name__ == "__main__":
+    main()

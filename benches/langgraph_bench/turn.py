@@ -1,0 +1,120 @@
+"""What one turn costs with each saver: ``python benches/langgraph_bench/turn.py --json FILE``.
+
+``invoke`` of a one-node MessagesState graph on a thread of 10, 100 and 1,000 messages, the savers in turn, repeat by
+repeat, each repeat on a thread of its own that had one turn before. "no checkpointer" is given the messages as its
+input; "nothing" is a saver that keeps nothing and always hands out the same messages. "result kept" holds the state
+that the turn before returned, as a program does that shows it: then ours must hand out copies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langgraph_bench.savers import Nothing, graph, memory_saver, question, spellkeep_saver, sqlite_saver, text
+from rivals import machine
+from rivals.results import Goal, Results, Row
+
+SIZES = (10, 100, 1_000)
+REPEATS = 15
+OURS, KEPT = "SpellkeepSaver", "SpellkeepSaver, result kept"
+
+
+def thread(number: int) -> Any:
+    """A thread of one repeat."""
+    return {"configurable": {"thread_id": f"thread {number}"}}
+
+
+def messages(count: int) -> list[Any]:
+    """A conversation so far."""
+    return [(AIMessage if at % 2 else HumanMessage)(text(), id=f"m-{at}") for at in range(count)]
+
+
+def measure(size: int, repeats: int) -> dict[str, list[float]]:
+    """The milliseconds of a turn with each saver, one for each repeat."""
+    times: dict[str, list[float]] = defaultdict(list)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        nothing = Nothing()
+        first = InMemorySaver()
+        first.get_next_version = nothing.get_next_version  # type: ignore[assignment,method-assign]
+        graph(first, 0).update_state(thread(0), {"messages": messages(size)})
+        nothing.saved = first.get_tuple(thread(0))
+        savers = {
+            "no checkpointer": None,
+            "nothing": nothing,
+            OURS: stack.enter_context(spellkeep_saver(folder)),
+            KEPT: stack.enter_context(spellkeep_saver(folder / "kept")),
+            "InMemorySaver": stack.enter_context(memory_saver(folder)),
+            "SqliteSaver": stack.enter_context(sqlite_saver(folder)),
+        }
+        graphs = {name: graph(saver, 2 * repeats) for name, saver in savers.items()}
+        held: list[Any] = []
+        for repeat in range(repeats):
+            for name, chat in graphs.items():
+                asked = question()
+                if name == "no checkpointer":
+                    asked["messages"] = messages(size) + asked["messages"]
+                elif name != "nothing":
+                    chat.update_state(thread(repeat), {"messages": messages(size - 2)})
+                    result = chat.invoke(question(), thread(repeat))
+                    if name == KEPT:
+                        held.append(result)
+                    del result
+                begun = perf_counter_ns()
+                chat.invoke(asked, thread(repeat))
+                times[name].append((perf_counter_ns() - begun) / 1e6)
+            held.clear()
+    return times
+
+
+def main() -> None:
+    """Measure, print, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="three repeats, to try it out")
+    chosen = parser.parse_args()
+    results = Results(
+        name="langgraph-turn",
+        title="LangGraph: what a turn costs",
+        method="invoke of a one-node MessagesState graph, savers in turn, median over the repeats",
+        machine=machine.describe(Path(tempfile.gettempdir())),
+    )
+    for size in SIZES:
+        repeats = 3 if chosen.quick else REPEATS
+        times = measure(size, repeats)
+        medians = {name: statistics.median(each) for name, each in times.items()}
+        print(f"{size} messages, {repeats} repeats")
+        for name, each in times.items():
+            beside = medians[name] / medians["nothing"]
+            print(f"  {name:30}{medians[name]:9.2f} ms{beside:7.2f} x nothing{min(each):9.2f} to {max(each):.2f}")
+            results.rows.append(Row(f"turn at {size}", name, "kill", "us", 1, [1e3 * value for value in each]))
+        for goal, limit in (("nothing", 1.05), ("InMemorySaver", 1 if size < SIZES[-1] else 0.2)):
+            over = [ours / other for ours, other in zip(times[OURS], times[goal], strict=True)]
+            results.goals.append(
+                Goal(
+                    f"turn at {size} beside {goal}",
+                    f"time of a turn over that with {goal}",
+                    statistics.median(over),
+                    "ratio",
+                    at_most=limit,
+                    spread=(min(over), max(over)),
+                )
+            )
+    for goal in results.goals:
+        print(f"{goal.name}: {goal.figure:.2f}, at most {goal.at_most}: {'met' if goal.met else 'NOT met'}")
+    if chosen.json:
+        results.write(chosen.json)
+
+
+if __name__ == "__main__":
+    main()
