@@ -138,7 +138,7 @@ class Saver:
     def put(self, key: str, value: Any) -> int:
         """Save one entry, and keep what it replaces; return the version. Cost: one record, or a batch of two."""
         with self.lock:
-            if self._end >= 0 and self._exists:
+            if self._end >= 0 and self._has(AGENT):
                 try:
                     version, replaced = self.handle._replace(key, value)
                     self.replaced_count += replaced
