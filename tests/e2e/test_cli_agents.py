@@ -33,6 +33,9 @@ def test_agents_are_listed_and_shown(spellkeep: Spellkeep, versions: list[int]) 
     assert "Lyon" in shown
     assert all(character.isprintable() for character in shown.replace("\n", ""))
     assert len(spellkeep("agent", "show", "scout", "--last", "1", "--json").json["state"]["messages"]) == 1
+    # Of two messages, the last three began one before the first: only the second was shown.
+    assert len(spellkeep("agent", "show", "scout", "--last", "3", "--json").json["state"]["messages"]) == 2
+    assert '    1 "assistant": "hello"\n' in spellkeep("agent", "show", "scout", "--last", "1").out
     assert spellkeep("agent", "show", "scout", "--at", str(versions[0]), "--json").json["state"]["context"] == {}
 
 

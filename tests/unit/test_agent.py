@@ -260,7 +260,12 @@ def test_a_view_that_is_no_longer_kept_says_so(scout: Agent) -> None:
     assert view.context["n"] == 1 and len(view.messages) == 1
     scout.retention = Retention(keep_last=1)
     scout.prune()
-    for look in (lambda: view.context["n"], lambda: list(view.context), lambda: view.status, view.to_dict):
+    looks = (
+        *(lambda: view.context["n"], lambda: view.context.get("n"), lambda: "n" in view.context),
+        *(lambda: view.tools.get("search"), lambda: "search" in view.tools),
+        *(lambda: list(view.context), lambda: view.status, view.to_dict),
+    )
+    for look in looks:
         with pytest.raises(errors.KeyMissing) as refusal:
             look()
         assert refusal.value.code == "agent.version_missing", before

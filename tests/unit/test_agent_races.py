@@ -190,3 +190,17 @@ def test_a_fork_made_anew_is_still_known_to_its_base(
     scout.messages.clear()
     scout.prune()
     assert contents(state.agent("fork")) == [0, 1, 2, 3, 4]
+
+
+def test_a_variable_that_goes_meanwhile_is_not_none(scout: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    scout.context.update(a=1, b=2)
+    names = type(scout._saver.source).names
+
+    def names_and_then(self: Any, prefix: str) -> list[str]:
+        found = names(self, prefix)
+        monkeypatch.undo()
+        elsewhere(lambda: scout.context.pop("a"))
+        return found
+
+    monkeypatch.setattr(type(scout._saver.source), "names", names_and_then)
+    assert scout.context.to_dict() == {"b": 2}

@@ -318,7 +318,7 @@ class Agent(AgentView):
     def detach(self) -> int:
         """Copy what a fork still reads from its base, so that it stands alone; return the version, 0 for no fork.
 
-        Its versions before this one are gone then.
+        Its versions before this one are gone then, and with them when the messages that it shared were saved.
 
         Raises: Conflict (agent.has_forks) while forks build on it.
         Cost: a copy of what it shares.

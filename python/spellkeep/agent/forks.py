@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from spellkeep.agent import past
+from spellkeep.agent.batches import Batches
 from spellkeep.agent.layout import (
     AGENT,
     CONTEXT,
@@ -25,8 +26,6 @@ from spellkeep.agent.layout import (
     STEP,
     TAG,
     TOOL,
-    is_gone,
-    is_state,
     named,
     numbered,
 )
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from spellkeep.agent.agent import Agent
     from spellkeep.store import StateManager
 
-_BATCH = 10_000
+_AT_ONCE = 256
 
 
 def fork(agent: Agent, agent_id: str, when: int | datetime | str | None) -> Agent:
@@ -97,29 +96,37 @@ def detach(agent: Agent) -> int:
         base_id = source.base.handle.scope.ids[0]
         pin = pin_of(store, base_id, agent.id)
         conversation = source.conversation
-        batch = Batch(store)
+        # Until the next batch nobody reads these: the numbers below the base's end are the base's.
+        copies = Batches(handle)
         for start, stop in conversation.runs(source.base_end):
-            for low in range(start, stop, _BATCH):
-                # Until the last batch nobody reads these: the numbers below the base's end are the base's.
-                for number, value in enumerate(source.messages(low, min(low + _BATCH, stop), False), low):
-                    batch.set(handle.scope, numbered(MESSAGE, number), value)
-                if len(batch) >= _BATCH:
-                    batch.commit()
-                    batch = Batch(store)
+            for low in range(start, stop, _AT_ONCE):
+                for number, value in enumerate(source.messages(low, min(low + _AT_ONCE, stop), False), low):
+                    copies.set(numbered(MESSAGE, number), value)
+        copies.commit()
+        batch = Batch(store)
         for prefix in (EDIT, CONTEXT, CUSTOM, TOOL, FIELD):
-            for name in source.names(prefix):
+            names = source.names(prefix)
+            for name in names:
                 batch.set(handle.scope, prefix + name, source.value(prefix + name))
+            for key in set(handle.list_keys(prefix)).difference(prefix + name for name in names):
+                batch.delete(handle.scope, key)
         for key in (CONVERSATION, STATUS, METADATA, SHAPE):
             if (found := source.find(key)) is not None:
                 batch.set(handle.scope, key, found.value)
-        for key, value in handle.iter_items():
-            if key.startswith((PAST, TAG, STEP)) or (is_state(key) and is_gone(value)):
+            else:
                 batch.delete(handle.scope, key)
-        retention = handle.get(RETENTION)
-        if retention is not None:
-            batch.set(handle.scope, RETENTION, {**retention, "horizon": 0, "steps_from": 0})
+        for key in handle.list_keys(TAG):
+            batch.delete(handle.scope, key)
+        retention = handle.get(RETENTION, {"keep_last": None, "keep_days": None})
+        steps_from = handle._numbered_end(STEP, retention.get("steps_from", 0))
+        batch.set(handle.scope, RETENTION, {**retention, "horizon": 0, "steps_from": steps_from})
         batch.set(handle.scope, AGENT, {"schema": SCHEMA})
         version = batch.commit()
         saver.forget()
+        # From here on nobody reads the past, which is older than the agent.
+        past_keys = Batches(handle)
+        for key in (*handle.list_keys(PAST), *handle.list_keys(STEP)):
+            past_keys.delete(key)
+        past_keys.commit()
     release(store, base_id, agent.id, pin)
     return version

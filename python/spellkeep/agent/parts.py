@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep.agent.layout import GONE, MISSING, named
 from spellkeep.agent.saving import Change
-from spellkeep.errors import KeyMissing
+from spellkeep.agent.whole import part_of
+from spellkeep.errors import InvalidKey, KeyMissing
 
 if TYPE_CHECKING:
     from spellkeep.agent.agent import AgentView
 
 
-class PartView(Mapping[str, Any]):
-    """Named values to read, in the order of their names."""
+V = TypeVar("V", covariant=True)
+
+
+class NamedView(Mapping[str, V]):
+    """What goes by names, to read, in the order of the names."""
 
     def __init__(self, agent: AgentView, prefix: str) -> None:
         self._agent = agent
         self._prefix = prefix
 
-    def __getitem__(self, name: str) -> Any:
+    def _of(self, stored: Any) -> V:
+        """What is shown of what is stored."""
+        raise NotImplementedError
+
+    def _find(self, name: str) -> Any:
         source, _ = self._agent._moment()
-        value = source.value(named(self._prefix, name), MISSING)
-        if value is MISSING:
+        return source.value(named(self._prefix, name), MISSING)
+
+    def __getitem__(self, name: str) -> V:
+        found = self._find(name)
+        if found is MISSING:
             raise KeyMissing(f"{self._agent.id!r} has no {self._prefix[:-1]} {name!r}", code="key.missing")
-        return value
+        return self._of(found)
+
+    # The inherited two take a version that is no longer kept for a name that is not there.
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What is under a name, or `default`."""
+        found = self._find(name)
+        return default if found is MISSING else self._of(found)
 
     def __contains__(self, name: object) -> bool:
         # What cannot be a name is not there, as in a dict.
         try:
-            self[name]  # type: ignore[index]
-        except (KeyError, TypeError, ValueError):
+            return isinstance(name, str) and self._find(name) is not MISSING
+        except InvalidKey:
             return False
-        return True
 
     def __iter__(self) -> Iterator[str]:
         source, _ = self._agent._moment()
@@ -43,16 +60,23 @@ class PartView(Mapping[str, Any]):
         source, _ = self._agent._moment()
         return len(source.names(self._prefix))
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of them."""
-        source, _ = self._agent._moment()
-        return {name: source.value(self._prefix + name) for name in source.names(self._prefix)}
-
     def __repr__(self) -> str:
         return f"<{self._prefix[:-1]} of {self._agent.id!r}: {', '.join(self) or 'nothing'}>"
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
+
+
+class PartView(NamedView[Any]):
+    """Named values to read, in the order of their names."""
+
+    def _of(self, stored: Any) -> Any:
+        return stored
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of them."""
+        source, _ = self._agent._moment()
+        return part_of(source, self._prefix)
 
 
 class Part(PartView, MutableMapping[str, Any]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spellkeep.agent.layout import AGENT, FORK, PAST, RETENTION, STEP, TAG, is_state, named, numbered, past_of
+from spellkeep.agent.layout import AGENT, FORK, MESSAGE, PAST, RETENTION, STEP, TAG, is_state, named, numbered, past_of
 from spellkeep.agent.source import Source
 from spellkeep.changes import time_from_us
 from spellkeep.errors import Conflict, KeyMissing
@@ -62,10 +62,15 @@ def _steps(source: Source) -> list[_Step]:
 
 
 def _records(source: Source) -> Iterator[tuple[int, int, str]]:
+    created, _ = source.handle._stamp(AGENT) or (0, 0)
+    # What `detach` left half done: the past of a fork that it ended, and copies of messages that are still the base's.
+    own = numbered(MESSAGE, source.base_end)
     for key, version, time_us in source.handle._stamps():
         if key.startswith(PAST):
             key, version, time_us = past_of(key)
-        elif not is_state(key):
+            if version < created:
+                continue
+        elif not is_state(key) or (key.startswith(MESSAGE) and key < own):
             continue
         if source.version is None or version <= source.version:
             yield version, time_us, key

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from spellkeep.agent import past
+from spellkeep.agent.batches import Batches
 from spellkeep.agent.layout import EDIT, MESSAGE, PAST, RETENTION, STEP, numbered, past_of
 from spellkeep.agent.source import Source
-from spellkeep.batch import Batch
 from spellkeep.errors import LimitExceeded
 from spellkeep.handle import ScopeHandle
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Replaced entries between two looks at the retention.
 _PRUNE_EVERY = 256
-_BATCH = 10_000
 # As of the log: a hundred years.
 _DAYS_MAX = 36_525
 
@@ -88,14 +87,11 @@ def prune(saver: Saver) -> int:
         steps = [key for key, version, _ in handle._stamps(STEP) if version < horizon]
         steps_from = max([stored["steps_from"], *(int(key[len(STEP) :]) + 1 for key in steps)])
         # First what makes the versions unreadable, then the entries.
-        batch = Batch(handle.store)
-        batch.set(handle.scope, RETENTION, {**stored, "horizon": horizon, "steps_from": steps_from})
+        batches = Batches(handle)
+        batches.set(RETENTION, {**stored, "horizon": horizon, "steps_from": steps_from})
         for key in doomed + steps:
-            batch.delete(handle.scope, key)
-            if len(batch) >= _BATCH:
-                batch.commit()
-                batch = Batch(handle.store)
-        batch.commit()
+            batches.delete(key)
+        batches.commit()
         return len(doomed) + len(steps)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spellkeep.agent.layout import MISSING, TOOL, named
+from spellkeep.agent.layout import TOOL, named
+from spellkeep.agent.parts import NamedView
 from spellkeep.agent.saving import Change
-from spellkeep.errors import KeyMissing
 
 if TYPE_CHECKING:
     from spellkeep.agent.agent import AgentView
@@ -58,26 +58,14 @@ class ToolUsage(NamedTuple):
         return cls(**{name: value for name, value in known.items() if name in cls._fields})
 
 
-class ToolsView(Mapping[str, ToolUsage]):
+class ToolsView(NamedView[ToolUsage]):
     """Figures by the name of the tool."""
 
     def __init__(self, agent: AgentView) -> None:
-        self._agent = agent
+        super().__init__(agent, TOOL)
 
-    def __getitem__(self, name: str) -> ToolUsage:
-        source, _ = self._agent._moment()
-        stored = source.value(named(TOOL, name), MISSING)
-        if stored is MISSING:
-            raise KeyMissing(f"{self._agent.id!r} has not used {name!r}", code="key.missing")
+    def _of(self, stored: Any) -> ToolUsage:
         return ToolUsage.of(stored)
-
-    def __iter__(self) -> Iterator[str]:
-        source, _ = self._agent._moment()
-        return iter(source.names(TOOL))
-
-    def __len__(self) -> int:
-        source, _ = self._agent._moment()
-        return len(source.names(TOOL))
 
     def total(self) -> ToolUsage:
         """The figures of all tools together."""
@@ -85,9 +73,6 @@ class ToolsView(Mapping[str, ToolUsage]):
         for usage in self.values():
             total += usage
         return total
-
-    def __repr__(self) -> str:
-        return f"<tools of {self._agent.id!r}: {', '.join(self) or 'none used'}>"
 
 
 class Tools(ToolsView):

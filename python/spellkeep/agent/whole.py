@@ -15,6 +15,7 @@ from spellkeep.agent.layout import (
     GONE,
     MESSAGE,
     METADATA,
+    MISSING,
     SHAPE,
     STATUS,
     TOOL,
@@ -58,8 +59,15 @@ def _part(source: Source | StepSource, end: int, where: str) -> Any:
             each for start, stop in conversation.runs(end) for each in source.messages(start, stop, conversation.edited)
         ]
     if where.endswith("/"):
-        return {name: source.value(where + name) for name in source.names(where)}
+        return part_of(source, where)
     return source.value(where)
+
+
+def part_of(source: Source | StepSource, prefix: str) -> dict[str, Any]:
+    """The values whose keys start with `prefix`, by the rest of the key."""
+    found = ((name, source.value(prefix + name, MISSING)) for name in source.names(prefix))
+    # One that somebody removes meanwhile.
+    return {name: value for name, value in found if value is not MISSING}
 
 
 def change_to(agent: Agent, state: Mapping[str, Any]) -> Change:

@@ -82,14 +82,16 @@ def show(target: Target, agent_id: str, when: Any, last: int | None, as_json: bo
         found: AgentView = _existing(state, agent_id)
         view = found if when is None else found.at(when)  # type: ignore[attr-defined]
         shown = view.to_dict()
+    first = 0
     if last is not None and isinstance(shown.get("messages"), list):
-        shown["messages"] = shown["messages"][len(shown["messages"]) - last :] if last else []
+        first = max(len(shown["messages"]) - last, 0)
+        shown["messages"] = shown["messages"][first:]
     if as_json:
         echo_json({"id": agent_id, "state": plain(shown)})
         return
     for name, part in shown.items():
         if name == "messages" and isinstance(part, list):
-            for number, message in enumerate(part):
+            for number, message in enumerate(part, first):
                 fields = message if isinstance(message, dict) else {"content": message}
                 text = fields.get("content")
                 echo(f"{number:5} {one_line(fields.get('role'))}: {_cut(one_line(text))}")
