@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -66,4 +67,5 @@ def test_a_killed_process_resumes_from_the_last_acknowledged_checkpoint(tmp_path
 def test_the_example_is_killed_and_goes_on() -> None:
     example = ROOT / "examples" / "langgraph" / "resume.py"
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=True)
-    assert done.stdout == "killed 8 times, 8 messages: Lisbon: sunny; Oslo: sunny; Cairo: sunny\n"
+    # How often depends on how far the agent comes before the signal does.
+    assert re.fullmatch(r"killed [1-8] times, 8 messages: Lisbon: sunny; Oslo: sunny; Cairo: sunny\n", done.stdout)
