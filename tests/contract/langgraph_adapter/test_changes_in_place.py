@@ -43,10 +43,10 @@ def history(saver: Any) -> list[Any]:
 
 
 def plain(message: Any) -> Any:
-    """What a message says, but for its id, which is random."""
+    """What a message says, with types and orders, but for its id, which is random."""
     if not hasattr(message, "model_dump"):
         return message
-    return {key: value for key, value in message.model_dump().items() if key != "id"}
+    return repr({key: value for key, value in message.model_dump().items() if key != "id"})
 
 
 def rich(text: str) -> AIMessage:
@@ -64,15 +64,26 @@ def turns(graph: Any, count: int = 4) -> list[str]:
     return texts(graph.get_state(config()).values)
 
 
+def other_type(numbers: list[Any]) -> None:
+    """Equal, and not the same."""
+    numbers[0] = {int: 1.0, float: True, bool: 1}[type(numbers[0])]
+
+
+def turned(fields: dict[str, Any]) -> None:
+    """Equal, and in another order."""
+    fields.setdefault("a", 1)
+    fields.setdefault("b", 2)
+    first = next(iter(fields))
+    fields[first] = fields.pop(first)
+
+
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "content": lambda message: setattr(message, "content", message.content + "!"),
     "name": lambda message: setattr(message, "name", "somebody"),
     "an empty dict": lambda message: message.additional_kwargs.update(new=[1]),
     "a filled dict": lambda message: message.response_metadata.update(seen=True),
-    "the type of a number": lambda message: (
-        message.response_metadata.update(count=1.0, yes=True) or message.response_metadata.update(count=True, yes=1)
-    ),
-    "an order": lambda message: message.response_metadata.update(model=message.response_metadata.pop("model", 0)),
+    "the type of a number": lambda message: other_type(message.response_metadata.setdefault("flags", [1])),
+    "an order": lambda message: turned(message.response_metadata),
     "an extra": lambda message: setattr(message, "note", "kept too"),
     "deep inside": lambda message: [
         call["args"]["q"][1].update(deep="y") for call in getattr(message, "tool_calls", ())

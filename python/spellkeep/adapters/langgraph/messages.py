@@ -127,7 +127,7 @@ class Copy:
             if (kind is dict or kind is list) and not value:
                 self.fields[name] = kind()
                 self._boxes.append((name, kind))
-            elif kind is not bool and kind is not int:
+            else:
                 blob = encode(value)
                 self.fields[name] = decode(blob)
                 self._filled.append((name, blob))
