@@ -10,7 +10,9 @@ import pytest
 import spellkeep as sk
 from spellkeep import StateManager
 from spellkeep.agent import Agent, Retention, batches
+from spellkeep.agent.conversation import Conversation
 from spellkeep.batch import Batch
+from spellkeep.handle import ScopeHandle
 
 
 @pytest.fixture
@@ -97,3 +99,26 @@ def test_a_fork_with_more_past_than_a_batch_takes_can_be_detached(state: StateMa
     assert state.stats().key_count > 100_000
     assert fork.detach() == fork.version and len(fork.context) == 20_000
     assert state.stats().key_count < 21_000 and scout.forks == []
+
+
+def test_a_pruning_does_not_look_at_what_earlier_ones_cleared_away(
+    state: StateManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each looked up every message that there ever was: half a second after 200,000, every 256 saves.
+    scout = state.agent("scout")
+    scout.retention = Retention(keep_last=1)
+    scout.messages.extend({"role": "user", "content": number} for number in range(1_000))
+    scout.messages.edit(500, content="edited")
+    scout.messages.delete(slice(0, 990))
+    scout.messages.delete(slice(2, 5))
+    assert scout.prune() > 990
+    looked = list[int]()
+    has = Conversation.has
+    monkeypatch.setattr(Conversation, "has", lambda self, number: looked.append(number) or has(self, number))
+    exists = list[str]()
+    monkeypatch.setattr(ScopeHandle, "exists", lambda self, key: exists.append(key) or self.version(key) > 0)
+    scout.context["n"] = 1
+    scout.context["n"] = 2
+    assert scout.prune() == 1 and len(looked) + len(exists) < 20
+    assert [message.content for message in scout.messages] == [990, 991, 995, 996, 997, 998, 999]
+    assert len(state.list_keys(scout.scope, "message/")) == 7 and not state.list_keys(scout.scope, "edit/")

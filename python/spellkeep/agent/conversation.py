@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -59,7 +60,8 @@ class Conversation(NamedTuple):
 
     def has(self, number: int) -> bool:
         """Whether a number below the end is still there."""
-        return number >= self.first and not any(start <= number < stop for start, stop in self.gone)
+        at = bisect_right(self.gone, number, key=lambda each: each[0])
+        return number >= self.first and not (at and number < self.gone[at - 1][1])
 
     def up_to(self, end: int) -> Conversation:
         """The same, as if the numbers from `end` on were not known yet."""

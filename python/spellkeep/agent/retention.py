@@ -118,8 +118,11 @@ def _doomed(handle: ScopeHandle, horizon: int) -> Iterator[str]:
     seen = [(source.conversation, source.end) for source in kept]
     conversation, end = Source(handle, horizon).conversation, Source(handle, horizon).end
     gone = [(0, min(conversation.first, end)), *conversation.gone]
-    for number in (number for start, stop in gone for number in range(start, stop)):
-        if not any(number < last and each.has(number) for each, last in seen):
-            for key in (numbered(MESSAGE, number), numbered(EDIT, number)):
-                if handle.exists(key):
-                    yield key
+    for prefix in (MESSAGE, EDIT):
+        keys = handle.list_keys(prefix)
+        # Of what is gone, which is ever more, only what is still there.
+        places = [[bisect.bisect_left(keys, numbered(prefix, number)) for number in each] for each in gone]
+        for key in (key for low, high in places for key in keys[low:high]):
+            number = int(key[len(prefix) :])
+            if not any(number < last and each.has(number) for each, last in seen):
+                yield key

@@ -25,7 +25,7 @@ from spellkeep.agent.layout import (
 from spellkeep.agent.saving import Change
 from spellkeep.agent.source import Source
 from spellkeep.errors import InvalidKey
-from spellkeep.value import decode, encode
+from spellkeep.value import encode
 
 if TYPE_CHECKING:
     from spellkeep.agent.agent import Agent
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = "messages"
 _BY_NAME = {"context": CONTEXT, "custom": CUSTOM, "tools": TOOL}
+_AT_ONCE = 1024
 _SINGLE = {"status": STATUS, "metadata": METADATA}
 
 
@@ -110,11 +111,13 @@ def _where(source: Source | StepSource, name: Any, part: Any) -> str:
 
 
 def _are_names(source: Source | StepSource, prefix: str, part: dict[Any, Any]) -> bool:
-    # What cannot be a key is kept all the same, with the others as one value.
+    # What cannot be a key is kept all the same, with the others as one value: a str of another class as that class.
     try:
         for name in part:
+            if type(name) is not str:
+                return False
             source.find(named(prefix, name))
-    except (InvalidKey, TypeError):
+    except InvalidKey:
         return False
     return True
 
@@ -124,15 +127,27 @@ def _is_plain(source: Source | StepSource) -> bool:
 
 
 def _holds(source: Source | StepSource, key: str, value: Any) -> bool:
-    if isinstance(source, Source) and _is_plain(source):
-        return source.handle._holds(key, value)
+    if isinstance(source, Source) and _is_plain(source) and source.handle._holds(key, value):
+        return True
     found = source.find(key)
-    return found is not None and _same(encode(found.value), encode(value))
+    return found is not None and _same(found.value, value)
 
 
-def _same(stored: bytes, wanted: bytes) -> bool:
-    # A set that was read iterates in another order than the one that was written.
-    return stored == wanted or stored == encode(decode(wanted))
+def _same(stored: Any, wanted: Any) -> bool:
+    return encode(stored) == encode(wanted) or _alike(stored, wanted)
+
+
+def _alike(stored: Any, wanted: Any) -> bool:
+    # Equal sets may iterate in any order, and of strings they do so in another process.
+    if type(stored) is not type(wanted):
+        return False
+    if isinstance(stored, set | frozenset):
+        return stored == wanted and sorted(map(encode, stored)) == sorted(map(encode, wanted))
+    if isinstance(stored, dict):
+        return list(stored) == list(wanted) and _alike([*stored.items()], [*wanted.items()])
+    if isinstance(stored, list | tuple):
+        return len(stored) == len(wanted) and all(map(_alike, stored, wanted))
+    return encode(stored) == encode(wanted)
 
 
 class _Stored:
@@ -142,11 +157,11 @@ class _Stored:
         self.conversation, self.end = conversation, end
         self.count = conversation.count(end)
         self._handle = source.handle if isinstance(source, Source) and _is_plain(source) else None
-        self._encoded = list[bytes]()
+        self._values = list[Any]()
         self._edited = list[int]()
         if self._handle is None:
             for start, stop in conversation.runs(end):
-                self._encoded += map(encode, source.messages(start, stop, conversation.edited))
+                self._values += source.messages(start, stop, conversation.edited)
         elif conversation.edited:
             self._edited += map(int, source.names(EDIT))
 
@@ -165,27 +180,32 @@ class _Stored:
         """How many of `messages` are the ones from `index` on."""
         same = 0
         if self._handle is None:
-            for stored, message in zip(self._encoded[index:], messages, strict=False):
-                if not _same(stored, encode(message)):
+            for stored, message in zip(self._values[index:], messages, strict=False):
+                if not _same(stored, message):
                     break
                 same += 1
             return same
         for start, stop, edited in self._pieces(index):
-            piece = messages[same : same + stop - start]
-            if edited:
-                found = int(bool(piece) and self._handle._holds(numbered(EDIT, start), piece[0]))
-            else:
-                found = self._handle._numbered_equal(MESSAGE, start, piece)
-            same += found
-            if found < stop - start:
-                break
+            while start < stop:
+                piece = messages[same : same + min(stop - start, _AT_ONCE)]
+                if edited:
+                    found = int(bool(piece) and self._handle._holds(numbered(EDIT, start), piece[0]))
+                else:
+                    found = self._handle._numbered_equal(MESSAGE, start, piece)
+                if found < len(piece) and _alike(
+                    self._handle.get(numbered(EDIT if edited else MESSAGE, start + found)), piece[found]
+                ):
+                    found += 1
+                elif found < min(stop - start, _AT_ONCE):
+                    return same + found
+                same, start = same + found, start + found
         return same
 
     def find(self, index: int, message: Any) -> int | None:
         """The first one from `index` on that is `message`."""
         if self._handle is None:
             encoded = encode(message)
-            return next((at for at in range(index, self.count) if _same(self._encoded[at], encoded)), None)
+            return next((at for at in range(index, self.count) if encode(self._values[at]) == encoded), None)
         at = index
         for start, stop, edited in self._pieces(index):
             if not edited:

@@ -1,0 +1,83 @@
+"""Whole states: what counts as the same, and what comes back as it was."""
+
+from __future__ import annotations
+
+import enum
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import spellkeep as sk
+from spellkeep import StateManager, errors
+
+
+@pytest.fixture
+def state() -> Iterator[StateManager]:
+    """An open store."""
+    with sk.open("memory:") as opened:
+        yield opened
+
+
+# Sets of strings iterate in another order in each process.
+_STATE = """
+import sys, spellkeep as sk
+letters = [chr(97 + number) for number in range(20)]
+said = [{"role": "user", "content": [number, {*letters}]} for number in range(4)]
+whole = {"messages": said, "context": {"seen": {*letters}}, "mood": {"all": (frozenset(letters), 1)}}
+with sk.open(sys.argv[1]) as state:
+    scout = state.agent("scout")
+    scout.save(whole)
+    scout.messages.edit(2, content={*letters[3:]})
+    if not state.agent("fork").exists:
+        scout.fork("fork")
+    before = state.last_version
+    whole["messages"][2] = {"role": "user", "content": {*letters[3:]}}
+    for agent in (scout, state.agent("fork")):
+        assert agent.save(agent.to_dict()) == agent.save(whole) == 0, agent.versions(limit=1)
+    print(before)
+"""
+
+
+def test_sets_are_the_same_in_every_process(tmp_path: Path) -> None:
+    # A state with sets was written anew after every restart though nothing in it had changed.
+    for seed in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", _STATE, str(tmp_path / "store")],
+            env={"PYTHONHASHSEED": str(seed), "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_is_equal_in_python_only_is_not_the_same(state: StateManager) -> None:
+    state.save_agent_state("scout", {"messages": [{"n": {1, 2}}], "context": {"m": {"a": {2}, "b": 1}, "n": {1}}})
+    loaded = state.load_agent_state("scout")
+    assert loaded is not None
+    for changed in (
+        {**loaded, "messages": [{"n": {1.0, 2}}]},
+        {**loaded, "messages": [{"n": frozenset({1, 2})}]},
+        {**loaded, "context": {"m": {"a": {2}, "b": 1}, "n": {True}}},
+        {**loaded, "context": {"m": {"b": 1, "a": {2}}, "n": {1}}},
+        {**loaded, "context": {"m": {"a": {2}, "b": True}, "n": {1}}},
+    ):
+        assert state.save_agent_state("scout", changed)
+        assert repr(state.load_agent_state("scout")) == repr(changed)
+        assert state.save_agent_state("scout", loaded)
+
+
+def test_names_of_another_class_are_not_made_plain(state: StateManager) -> None:
+    # They were kept as plain strings without a word.
+    class Name(enum.StrEnum):
+        GOAL = "goal"
+
+    with pytest.raises(errors.NotSerializable):
+        state.save_agent_state("scout", {"context": {Name.GOAL: 1}})
+    sk.value.register(Name, tag="test.Name")
+    whole = {"context": {Name.GOAL: 1}}
+    state.save_agent_state("scout", whole)
+    loaded = state.load_agent_state("scout")
+    assert loaded == whole and [type(name) for name in loaded["context"]] == [Name]
