@@ -28,7 +28,7 @@ FREE_VENV := target/python314t
 RIVALS := target/rivals
 FIGURES := target/bench
 # Each is about Spellkeep alone.
-SOLO := benches/overhead.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
+SOLO := benches/overhead.py benches/agents.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
 COMMITS := 5
 LLVM_COV := target/tools/cargo-llvm-cov-0.9.1/bin/cargo-llvm-cov
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Mapping
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from spellkeep.agent.saving import Saver
 
 _making = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In a forked child the lock may be held by a thread that is not there."""
+    global _making
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class AgentCalls:

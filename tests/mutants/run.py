@@ -27,7 +27,7 @@ TREE = HOME / "tree"
 BUILT = HOME / "cargo"
 SEED = 1
 BUILD_TIMEOUT_S = 1200
-TEST_TIMEOUT_S = 180
+TEST_TIMEOUT_S = 420
 
 
 class Outcome(Enum):

@@ -10,10 +10,12 @@ What a save costs depends on what changed, not on what there is. docs/guide/agen
 from typing import TYPE_CHECKING, Any
 
 from spellkeep.agent.agent import Agent, AgentView, Status
+from spellkeep.agent.difference import Changed, Difference
 from spellkeep.agent.messages import Message, Messages, MessagesView
 from spellkeep.agent.parts import Part, PartView
-from spellkeep.agent.past import Changed, Difference, Retention, Version
+from spellkeep.agent.past import Version
 from spellkeep.agent.persistent import PersistentAgent, PersistentAgentMixin
+from spellkeep.agent.retention import Retention
 from spellkeep.agent.step import Step
 from spellkeep.agent.tools import Tools, ToolsView, ToolUsage
 

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from spellkeep.agent import past, whole
+from spellkeep.agent import forks, past, whole
+from spellkeep.agent.difference import Difference
 from spellkeep.agent.layout import AGENT, CONTEXT, CUSTOM, METADATA, RETENTION, SCHEMA, STATUS, TAG, named
 from spellkeep.agent.messages import Messages, MessagesView
 from spellkeep.agent.parts import Part, PartView
-from spellkeep.agent.past import Difference, Retention, Version
+from spellkeep.agent.past import Version
+from spellkeep.agent.retention import Retention, prune, prune_if_due, set_retention
 from spellkeep.agent.saving import Change, Saver
 from spellkeep.agent.source import Source
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
-from spellkeep.errors import Conflict
 from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
@@ -124,13 +125,13 @@ class Agent(AgentView):
     def _acknowledged(self, version: int) -> int:
         if version and self._saver.waits:
             self.store._acknowledge(version)
-        past.prune_if_due(self._saver)
+        prune_if_due(self._saver)
         return version
 
     async def _aacknowledged(self, version: int) -> int:
         if version:
             await self.store._acknowledged(version)
-        past.prune_if_due(self._saver)
+        prune_if_due(self._saver)
         return version
 
     @property
@@ -258,7 +259,7 @@ class Agent(AgentView):
     @property
     def tags(self) -> dict[str, int]:
         """The named versions."""
-        return {key[len(TAG) :]: version for key, version in self._saver.handle.iter_items(TAG)}
+        return {key[len(TAG) :]: pin["version"] for key, pin in self._saver.handle.iter_items(TAG)}
 
     @property
     def retention(self) -> Retention:
@@ -267,14 +268,14 @@ class Agent(AgentView):
 
     @retention.setter
     def retention(self, retention: Retention) -> None:
-        past.set_retention(self._saver, retention)
+        set_retention(self._saver, retention)
 
     def prune(self) -> int:
         """Clear away what the retention does not keep; return how many entries were removed.
 
         What tags and forks need stays.
         """
-        return past.prune(self._saver)
+        return prune(self._saver)
 
     def fork(self, agent_id: str, at: int | datetime | str | None = None) -> Agent:
         """Another agent that begins with this one's state, of now or of `at`; they go on apart.
@@ -282,7 +283,7 @@ class Agent(AgentView):
         Raises: Conflict (agent.exists) when there is such an agent.
         Cost: one batch of two records, whatever the size; of a time, O(entries) to find it.
         """
-        return past.fork(self, agent_id, at)
+        return forks.fork(self, agent_id, at)
 
     @property
     def forks(self) -> list[str]:
@@ -293,8 +294,11 @@ class Agent(AgentView):
         """Copy what a fork still reads from its base, so that it stands alone; return the version, 0 for no fork.
 
         Its versions before this one are gone then.
+
+        Raises: Conflict (agent.has_forks) while forks build on it.
+        Cost: a copy of what it shares.
         """
-        return past.detach(self)
+        return forks.detach(self)
 
     def delete(self) -> bool:
         """Remove it with its past; whether there was anything.
@@ -306,16 +310,12 @@ class Agent(AgentView):
         if step_of(self) is not None:
             raise RuntimeError("an agent cannot be deleted in its own step")
         with saver.lock:
-            if names := past.forks(saver):
-                raise Conflict(
-                    f"{self._id!r} is the base of {', '.join(names)}: delete or detach them first",
-                    code="agent.has_forks",
-                )
+            past.check_no_forks(saver)
             base = saver.handle.get(AGENT, {}).get("base")
             count = self.store.clear_scope(self.scope)
             saver.forget()
         if base is not None:
-            past.release(self.store, base["agent"], self._id)
+            forks.release(self.store, base["agent"], self._id)
         return count > 0
 
     def __iter__(self) -> Iterator[Any]:

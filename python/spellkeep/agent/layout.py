@@ -10,7 +10,8 @@ status metadata                    execution state; name, type, version, capabil
 shape                              names of a state that was saved whole, in their order, with the part each went to
 past/KEY/VERSION.TIME              what was under KEY from VERSION on, until the record of this entry
 step/0000000003                    {"records", "label"}: so many records up to this one are one save
-tag/NAME fork/ID retention         versions with a name, versions that forks build on, how much of the past is kept
+tag/NAME fork/ID                   {"version", "end"}: a version with a name, one that a fork builds on
+retention                          {"keep_last", "keep_days", "horizon", "steps_from"}: how much is kept
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,10 +28,22 @@ from spellkeep.batch import Batch
 from spellkeep.errors import Conflict
 from spellkeep.handle import ScopeHandle
 
-_ATTEMPTS = 100
+_ATTEMPTS = 10
 
 # The step of the thread or task that is in one, and of the tasks that it starts.
 current_step: ContextVar[Any] = ContextVar("spellkeep_agent_step", default=None)
+
+
+_savers: weakref.WeakSet[Saver] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """In a forked child a lock may be held by a thread that is not there; the store says that it is the parent's."""
+    for saver in list(_savers):
+        saver.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class Change:
@@ -66,7 +80,9 @@ class Saver:
 
     def __init__(self, handle: ScopeHandle) -> None:
         self.handle = handle
-        self.lock = threading.Lock()
+        # Reentrant, as the encode function of a registered class may look at the agent.
+        self.lock = threading.RLock()
+        _savers.add(self)
         self.waits = handle.store.durability == "sync"
         self.replaced_count = 0
         self._add = handle._add_numbered
@@ -121,7 +137,8 @@ class Saver:
             return self._save_changes(change, label)
 
     def _save_changes(self, change: Change, label: str | None) -> int:
-        for _ in range(_ATTEMPTS):
+        attempt = 1
+        while True:
             if self._end < 0:
                 self._learn()
             try:
@@ -129,35 +146,38 @@ class Saver:
             except Conflict:
                 # Somebody wrote past the agent.
                 self._end = -1
-        return self._try_save(change, label)
+                if attempt == _ATTEMPTS:
+                    raise
+                attempt += 1
 
     def _try_save(self, change: Change, label: str | None) -> int:
-        handle, put = self.handle, dict(change.put)
+        handle, put, end = self.handle, dict(change.put), self._end
         for key in change.fold:
             before = put[key] if key in put else self.source.value(key)
             put[key] = change.folded(key, None if is_gone(before) else before)
         if change.deleted or any(key.startswith(EDIT) for key in put):
             put |= self._conversation_put(change)
-        batch = Batch(handle.store)
+        batch, steps = Batch(handle.store), self._steps
         replaced = 0
         if not self._exists and (change or label is not None):
             batch.set(handle.scope, AGENT, {"schema": SCHEMA}, if_version=0, state_class=handle.state_class)
         for key, value in put.items():
             replaced += self._put(batch, key, value)
-        for number, message in enumerate(change.appended, self._end):
+        for number, message in enumerate(change.appended, end):
             batch.set(handle.scope, numbered(MESSAGE, number), message, if_version=0, state_class=handle.state_class)
         if not len(batch) and label is None:
             return 0
-        if len(batch) - replaced > 1 or label is not None:
+        # A removal leaves no entry that tells of it, so a step does.
+        if len(batch) - replaced > 1 or label is not None or any(map(is_gone, put.values())):
             step = {"records": len(batch) + 1} | ({} if label is None else {"label": label})
-            batch.set(handle.scope, numbered(STEP, self._steps), step, if_version=0, state_class=handle.state_class)
+            batch.set(handle.scope, numbered(STEP, steps), step, if_version=0, state_class=handle.state_class)
             stepped = 1
         else:
             stepped = 0
         version = batch.commit(acknowledge=False)
         self._exists = True
-        self._end += len(change.appended)
-        self._steps += stepped
+        self._end = end + len(change.appended)
+        self._steps = steps + stepped
         self.replaced_count += replaced
         return version
 

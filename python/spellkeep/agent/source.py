@@ -10,33 +10,44 @@ from spellkeep.agent.layout import (
     AGENT,
     CONVERSATION,
     EDIT,
+    FORK,
     MESSAGE,
     PAST,
+    RETENTION,
+    TAG,
     is_gone,
     numbered,
     past_of,
 )
 from spellkeep.changes import Entry, time_from_us
-from spellkeep.errors import Corrupted
+from spellkeep.errors import Corrupted, KeyMissing
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 
 
 class Source:
-    """The entries of one agent as of `version`, or as they are now when that is None."""
+    """The entries of one agent as of `version`, or as they are now when that is None.
+
+    Attributes:
+        base: what it was forked from, as of then; None: it is no fork.
+        base_end: messages below this number are the base's.
+        is_before: whether `version` is older than the fork, so that all of it is the base's.
+    """
 
     def __init__(self, handle: ScopeHandle, version: int | None = None) -> None:
         self.handle = handle
         self.version = version
         self.base: Source | None = None
         self.base_end = 0
+        self.is_before = False
         # A chain, not a recursion: forks of forks may go deeper than Python calls.
         chain, ends = [self], list[int | None]()
         while (stored := chain[-1].handle.get(AGENT)) is not None and "base" in stored:
             above, base = chain[-1], stored["base"]
-            early = above.version is not None and above.version < base["version"]
+            early = above.version is not None and above.version <= base["version"]
             below = object.__new__(Source)
             below.handle = ScopeHandle(handle.store, StateScope.agent(base["agent"]), handle.state_class)
+            below.is_before = False
             below.version = above.version if early else base["version"]
             below.base, below.base_end = None, 0
             chain.append(below)
@@ -44,6 +55,7 @@ class Source:
         for above, below, end in reversed(list(zip(chain, chain[1:], ends, strict=False))):
             above.base = below
             above.base_end = below.end if end is None else end
+            above.is_before = end is None
 
     def _chain(self) -> Iterator[Source]:
         source: Source | None = self
@@ -66,7 +78,31 @@ class Source:
             past = past_of(held)
             if past.key == key and past.version <= self.version <= until:
                 entry = self.handle._entry_or_none(held)
-                return entry and entry._replace(version=past.version, updated_at=time_from_us(past.time_us))
+                if entry is not None:
+                    return entry._replace(version=past.version, updated_at=time_from_us(past.time_us))
+        self._check_kept()
+        return None
+
+    def _check_kept(self) -> None:
+        """Raise when the version is no longer kept: what is not found then may have been there.
+
+        Called behind the look, as the horizon is moved before anything is cleared away.
+        """
+        if self.version is None or self.is_before:
+            return
+        stamp = self.handle._stamp(AGENT)
+        if stamp is not None and stamp[0] <= self.version:
+            horizon = self.handle.get(RETENTION, {}).get("horizon", 0)
+            if self.version >= horizon or self._pinned_end() is not None:
+                return
+        raise KeyMissing(f"version {self.version} is no longer kept", code="agent.version_missing")
+
+    def _pinned_end(self) -> int | None:
+        """Where the messages end in a version that a tag or a fork keeps."""
+        for prefix in (TAG, FORK):
+            for _, pin in self.handle.iter_items(prefix):
+                if pin["version"] == self.version:
+                    return int(pin["end"])
         return None
 
     def value(self, key: str, default: Any = None) -> Any:
@@ -95,6 +131,7 @@ class Source:
             past = past_of(held)
             if past.version <= self.version <= until:
                 yield past.key
+        self._check_kept()
 
     @property
     def conversation(self) -> Conversation:
@@ -105,13 +142,19 @@ class Source:
     @property
     def end(self) -> int:
         """The number behind the last message. Cost: O(log messages)."""
+        if self.is_before:
+            return self.base_end
         end = self.handle._numbered_end(MESSAGE, self._first_own())
         if self.version is None:
             return end
+        # Below the horizon, messages behind it may have been cleared away, so those that keep it know.
+        horizon = self.handle.get(RETENTION, {}).get("horizon", 0)
+        if self.version < horizon and (pinned := self._pinned_end()) is not None:
+            return pinned
         low, high = self.base_end, end
         while low < high:
             middle = (low + high) // 2
-            # 0: cleared away as no version that is kept has it, and so an old one.
+            # 0: cleared away, as it was gone at the horizon already.
             if self.handle.version(numbered(MESSAGE, middle)) <= self.version:
                 low = middle + 1
             else:

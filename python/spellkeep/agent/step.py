@@ -115,7 +115,8 @@ class StepSource:
         if key not in change.put and key not in change.fold:
             return self._below.find(key)
         value = change.put[key] if key in change.put else self._below.value(key)
-        value = change.folded(key, None if is_gone(value) else value)
+        if key in change.fold:
+            value = change.folded(key, None if is_gone(value) else value)
         return None if is_gone(value) else self._unsaved(value)
 
     def _unsaved(self, value: Any) -> Entry:
