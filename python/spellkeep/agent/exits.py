@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,11 @@ _saves: dict[int, AutoSave] = {}
 # The handler that was there, while ours is installed.
 _previous: Any = None
 _installed = False
-_ending = False
+_pid = 0
+# Since the last SIGTERM: nothing, the thread saves, the handler was called again.
+_IDLE, _SAVING, _ENDING = range(3)
+_phase = _IDLE
+_AGAIN_S = 0.02
 _inbox: SimpleQueue[bool] = SimpleQueue()
 
 
@@ -51,37 +56,42 @@ def _in_main_thread() -> bool:
 
 
 def _install() -> None:
-    global _installed, _previous, _inbox
+    global _installed, _previous, _inbox, _pid
     # A handler that Python does not know cannot be called.
     if _installed or not _in_main_thread() or signal.getsignal(signal.SIGTERM) is None:
         return
-    _inbox = SimpleQueue()
+    _inbox, _pid = SimpleQueue(), os.getpid()
     threading.Thread(target=_save_on_sigterm, args=(_inbox,), name="autosave sigterm", daemon=True).start()
     _previous = signal.signal(signal.SIGTERM, _handle)
     _installed = True
 
 
 def _uninstall() -> None:
-    global _installed, _ending
+    global _installed, _phase
     # Somebody else's handler may be there by now, and knows of ours.
     if signal.getsignal(signal.SIGTERM) is _handle:
         signal.signal(signal.SIGTERM, _previous)
-    _installed = _ending = False
+    _installed, _phase = False, _IDLE
     _inbox.put(False)
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
-    global _ending
-    if not _ending and _on_sigterm():
-        _ending = True
+    global _phase
+    if os.getpid() != _pid:
+        # A forked child that did not come to `_begin_anew` yet.
+        return _forward(signum, frame)
+    if _phase == _IDLE and _on_sigterm():
+        _phase = _SAVING
         _inbox.put(True)
         return
-    for save in _on_sigterm():
-        try:
-            save._end_in_handler()
-        except Exception as failure:
-            _report(failure)
-    _ending = False
+    if _phase == _SAVING:
+        _phase = _ENDING
+        for save in _on_sigterm():
+            try:
+                save._end_in_handler()
+            except Exception as failure:
+                _report(failure)
+    _phase = _IDLE
     _forward(signum, frame)
 
 
@@ -99,7 +109,9 @@ def _was_told_already() -> bool:
 
 
 def _save_on_sigterm(inbox: SimpleQueue[bool]) -> None:
-    global _ending
+    global _phase
+    main = threading.main_thread().ident
+    assert main is not None
     while inbox.get():
         saves = _on_sigterm()
         for save in saves:
@@ -108,9 +120,11 @@ def _save_on_sigterm(inbox: SimpleQueue[bool]) -> None:
             if (failure := save._wait_end()) is not None:
                 _report(failure)
         if _was_told_already():
-            _ending = False
-        elif _ending:
-            os.kill(os.getpid(), signal.SIGTERM)
+            _phase = _IDLE
+        # A signal that comes just before the main thread begins to wait does not wake it.
+        while _phase == _SAVING:
+            signal.pthread_kill(main, signal.SIGTERM)
+            time.sleep(_AGAIN_S)
 
 
 def _report(failure: BaseException) -> None:
@@ -130,11 +144,11 @@ def _save_at_exit() -> None:
 
 def _begin_anew() -> None:
     """In a forked child: the agents are the parent's, and so are the threads."""
-    global _installed, _ending
+    global _installed, _phase
     if _installed and signal.getsignal(signal.SIGTERM) is _handle:
         signal.signal(signal.SIGTERM, _previous)
     _saves.clear()
-    _installed = _ending = False
+    _installed, _phase = False, _IDLE
 
 
 os.register_at_fork(after_in_child=_begin_anew)
