@@ -15,7 +15,7 @@ from spellkeep.agent.parts import Part, PartView
 from spellkeep.agent.past import Version
 from spellkeep.agent.retention import Retention, prune, prune_if_due, set_retention
 from spellkeep.agent.saving import Change, Saver
-from spellkeep.agent.source import Source
+from spellkeep.agent.source import Source, agent_of
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
 from spellkeep.scope import StateScope
@@ -185,7 +185,7 @@ class Agent(AgentView):
     @property
     def schema_version(self) -> int:
         """The version of the layout of its entries."""
-        stored = self._saver.handle.get(AGENT)
+        stored = agent_of(self._saver.handle)
         return SCHEMA if stored is None else int(stored["schema"])
 
     @property
@@ -331,7 +331,7 @@ class Agent(AgentView):
             raise RuntimeError("an agent cannot be deleted in its own step")
         with saver.lock:
             past.check_no_forks(saver)
-            base = saver.handle.get(AGENT, {}).get("base")
+            base = (agent_of(saver.handle) or {}).get("base")
             pin = 0 if base is None else forks.pin_of(self.store, base["agent"], self._id)
             count = self.store.clear_scope(self.scope)
             saver.forget()
