@@ -295,7 +295,10 @@ class Agent(AgentView):
 
         What tags and forks need stays.
         """
-        return prune(self._saver)
+        count = prune(self._saver)
+        if count and self._saver.waits:
+            self.store._acknowledge(self.store.last_version)
+        return count
 
     def fork(self, agent_id: str, at: int | datetime | str | None = None) -> Agent:
         """Another agent that begins with this one's state, of now or of `at`; they go on apart.
