@@ -188,3 +188,15 @@ def test_a_scope_that_is_no_agent_is_left_alone(state: StateManager, entry: Any)
         assert refusal.value.code == "agent.schema" and "agent:mine" in str(refusal.value)
     assert state.get(scope, "agent") == entry
     assert state.last_version == version
+
+
+def test_a_repr_does_not_raise(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "store") as state:
+        scout = state.agent("scout")
+        scout.messages.add("user", "hi")
+        scout.context["n"] = 1
+        view = scout.at(scout.version)
+        message = scout.messages[0]
+        shown = [scout, scout.messages, scout.context, scout.tools, view, view.context, message]
+        assert "1 message" in repr(scout) and "n" in repr(scout.context) and "store.closed" not in repr(shown)
+    assert repr(scout) == "<Agent, store.closed>" and repr(shown).count("store.closed") == len(shown) - 1

@@ -15,6 +15,7 @@ from spellkeep.agent.parts import Part, PartView
 from spellkeep.agent.past import Version
 from spellkeep.agent.retention import Retention, prune, prune_if_due, set_retention
 from spellkeep.agent.saving import Change, Saver
+from spellkeep.agent.showing import safely
 from spellkeep.agent.source import Source, agent_of
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
@@ -85,6 +86,7 @@ class AgentView:
         """The whole state as plain values: what ``load_agent_state`` gives."""
         return whole.to_dict(self._moment()[0], self._moment()[1])
 
+    @safely
     def __repr__(self) -> str:
         return f"<AgentView {self._id!r} at version {self.version}, {len(self.messages)} messages>"
 
@@ -345,6 +347,7 @@ class Agent(AgentView):
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("an agent is not iterable: iterate its messages")
 
+    @safely
     def __repr__(self) -> str:
         return f"<Agent {self._id!r} of {self.store.path!r}, {len(self.messages)} messages, {self.status}>"
 

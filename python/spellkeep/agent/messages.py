@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from spellkeep.agent.conversation import Conversation
 from spellkeep.agent.layout import EDIT, numbered
 from spellkeep.agent.saving import Change, current_step
+from spellkeep.agent.showing import safely
 from spellkeep.changes import Entry
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class MessagesView(Sequence[Message]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @safely
     def __repr__(self) -> str:
         count = len(self)
         return f"<{type(self).__name__} of {self._agent.id!r}, {count} {'message' if count == 1 else 'messages'}>"
