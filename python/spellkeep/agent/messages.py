@@ -127,11 +127,11 @@ class MessagesView(Sequence[Message]):
         return _messages(source, conversation, conversation.runs(end))
 
     def __reversed__(self) -> Iterator[Message]:
-        count = len(self)
-        while count:
-            start = max(count - _AT_ONCE, 0)
-            yield from reversed(self[start:count])
-            count = start
+        source, conversation, end = self._moment()
+        for start, stop in reversed([*conversation.runs(end)]):
+            for high in range(stop, start, -_AT_ONCE):
+                chunk = [(max(high - _AT_ONCE, start), high)]
+                yield from reversed([*_messages(source, conversation, chunk)])
 
     def to_list(self) -> list[Any]:
         """All of them as they were saved: plain values."""
