@@ -62,10 +62,10 @@ class AgentCalls:
 
     def list_saved_agents(self) -> list[str]:
         """The ids of all agents that were saved. Cost: O(scopes)."""
-        from spellkeep.agent.layout import AGENT
+        from spellkeep.agent.layout import AGENT, is_agent
 
         scopes: list[StateScope] = self.list_scopes()  # type: ignore[attr-defined]
-        agents = [scope for scope in scopes if scope.kind == "agent" and self.exists(scope, AGENT)]  # type: ignore[attr-defined]
+        agents = [scope for scope in scopes if scope.kind == "agent" and is_agent(self.get(scope, AGENT))]  # type: ignore[attr-defined]
         return sorted(scope.ids[0] for scope in agents)
 
     def delete_agent_state(self, agent_id: str) -> bool:

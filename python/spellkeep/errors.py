@@ -93,7 +93,8 @@ class SchemaMismatch(StateError, TypeError):
 
     Codes ``value.missing_field``, ``value.unknown_field``, ``value.unknown_member``, ``value.newer_version``,
     ``value.payload``: the registered class differs from the one that was kept; register it with a higher version and a
-    decode function. Codes ``value.numpy_missing``, ``value.zone_missing``: install what the sentence says.
+    decode function. Codes ``value.numpy_missing``, ``value.zone_missing``: install what the sentence says. Code
+    ``agent.schema``: the scope of an agent is used for something else, or by a later version.
     """
 
     path: str | None = None

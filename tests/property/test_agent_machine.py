@@ -260,11 +260,12 @@ class AgentMachine(RuleBasedStateMachine):
     @rule(seed=seeds, keep=st.integers(0, 4))
     def prune(self, seed: int, keep: int) -> None:
         _, agent, model = self.pick(seed)
-        if not model.saves or model.base is not None:
+        if not model.saves:
             return
         agent.retention = Retention(keep_last=keep)
         agent.prune()
-        model.horizon = max(model.horizon, sorted(model.saves)[-max(keep, 1) :][0])
+        own = [version for version in model.saves if version > model.base_version]
+        model.horizon = max(model.horizon, sorted(own)[-max(keep, 1) :][0])
 
     def forget(self) -> None:
         """What no retention, tag or fork keeps is gone, of an agent and of those that build on it."""

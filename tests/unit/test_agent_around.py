@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import spellkeep as sk
-from spellkeep import StateManager, errors
+from spellkeep import StateManager, StateScope, errors
 from spellkeep.agent import Agent
 
 
@@ -173,3 +173,30 @@ def test_a_scope_that_was_cleared_past_the_agent_begins_again(state: StateManage
     assert scout.exists and [message["content"] for message in shown["messages"]][-1] == "on"
     state._savers.clear()
     assert state.load_agent_state("scout") == shown
+
+
+@pytest.mark.parametrize("entry", [5, "gpt", {"base": 1}, {"schema": 2}])
+def test_a_scope_that_is_no_agent_is_left_alone(state: StateManager, entry: Any) -> None:
+    scope = StateScope.agent("mine")
+    state.set(scope, "agent", entry)
+    version = state.set(scope, "goal", "mine")
+    assert state.list_saved_agents() == []
+    calls = (lambda: state.agent("mine").messages.add("user", "hi"), lambda: state.delete_agent_state("mine"))
+    for call in (*calls, lambda: state.save_agent_state("mine", {}), lambda: state.load_agent_state("mine")):
+        with pytest.raises(errors.SchemaMismatch) as refusal:
+            call()
+        assert refusal.value.code == "agent.schema" and "agent:mine" in str(refusal.value)
+    assert state.get(scope, "agent") == entry
+    assert state.last_version == version
+
+
+def test_a_repr_does_not_raise(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "store") as state:
+        scout = state.agent("scout")
+        scout.messages.add("user", "hi")
+        scout.context["n"] = 1
+        view = scout.at(scout.version)
+        message = scout.messages[0]
+        shown = [scout, scout.messages, scout.context, scout.tools, view, view.context, message]
+        assert "1 message" in repr(scout) and "n" in repr(scout.context) and "store.closed" not in repr(shown)
+    assert repr(scout) == "<Agent, store.closed>" and repr(shown).count("store.closed") == len(shown) - 1

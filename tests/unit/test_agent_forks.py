@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +124,25 @@ def test_a_pruning_does_not_look_at_what_earlier_ones_cleared_away(
     assert scout.prune() == 1 and len(looked) + len(exists) < 20
     assert [message.content for message in scout.messages] == [990, 991, 995, 996, 997, 998, 999]
     assert len(state.list_keys(scout.scope, "message/")) == 7 and not state.list_keys(scout.scope, "edit/")
+
+
+def test_pruning_on_an_event_loop_waits_for_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[bool]()
+    commit = Batch.commit
+
+    def commit_noted(self: Batch, *, acknowledge: bool = True) -> int:
+        waits.append(acknowledge)
+        return commit(self, acknowledge=acknowledge)
+
+    async def live() -> None:
+        async with sk.open(tmp_path / "store", durability="sync") as state:
+            scout = state.agent("scout")
+            scout.retention = Retention(keep_last=1)
+            monkeypatch.setattr(Batch, "commit", commit_noted)
+            for number in range(258):
+                await scout.context.aset("n", number)
+            assert state.stats().key_count < 100 and not any(waits)
+            scout.context["n"] = scout.context["m"] = 1
+            assert scout.prune() and state.durable_version == state.last_version
+
+    asyncio.run(live())

@@ -204,3 +204,15 @@ def test_a_variable_that_goes_meanwhile_is_not_none(scout: Agent, monkeypatch: p
 
     monkeypatch.setattr(type(scout._saver.source), "names", names_and_then)
     assert scout.context.to_dict() == {"b": 2}
+
+
+@pytest.mark.parametrize("turn", [iter, reversed])
+def test_a_walk_goes_over_the_messages_of_its_beginning(scout: Agent, turn: Any) -> None:
+    # Backwards, what was removed in front made it leave messages out.
+    scout.messages.extend(said(range(5, 3_000)))
+    walk = turn(scout.messages)
+    seen = [next(walk).content for _ in range(10)]
+    scout.messages.delete(slice(0, 20))
+    scout.messages.add("user", "later")
+    seen += [message.content for message in walk]
+    assert seen == list(turn(range(3_000)))

@@ -81,3 +81,16 @@ def test_names_of_another_class_are_not_made_plain(state: StateManager) -> None:
     state.save_agent_state("scout", whole)
     loaded = state.load_agent_state("scout")
     assert loaded == whole and [type(name) for name in loaded["context"]] == [Name]
+
+
+def test_what_is_larger_than_a_save_is_refused_and_can_be_saved_in_parts(state: StateManager) -> None:
+    scout = state.agent("scout")
+    said = [{"role": "user", "content": None}] * 99_999
+    with pytest.raises(errors.LimitExceeded) as refusal:
+        scout.messages.extend(said)
+    assert refusal.value.code == "batch.operations" and "extend()" in str(refusal.value)
+    assert not scout.exists
+    # One for the agent and one for the step.
+    scout.messages.extend(said[:-1])
+    assert len(scout.messages) == 99_998
+    assert scout.save({"messages": [*said, *said[:10]]}) and len(scout.messages) == 100_009

@@ -15,7 +15,8 @@ from spellkeep.agent.parts import Part, PartView
 from spellkeep.agent.past import Version
 from spellkeep.agent.retention import Retention, prune, prune_if_due, set_retention
 from spellkeep.agent.saving import Change, Saver, current_step
-from spellkeep.agent.source import Source
+from spellkeep.agent.showing import safely
+from spellkeep.agent.source import Source, agent_of
 from spellkeep.agent.step import Step, StepSource, step_of
 from spellkeep.agent.tools import Tools, ToolsView
 from spellkeep.scope import StateScope
@@ -85,6 +86,7 @@ class AgentView:
         """The whole state as plain values: what ``load_agent_state`` gives."""
         return whole.to_dict(self._moment()[0], self._moment()[1])
 
+    @safely
     def __repr__(self) -> str:
         return f"<AgentView {self._id!r} at version {self.version}, {len(self.messages)} messages>"
 
@@ -192,7 +194,7 @@ class Agent(AgentView):
     @property
     def schema_version(self) -> int:
         """The version of the layout of its entries."""
-        stored = self._saver.handle.get(AGENT)
+        stored = agent_of(self._saver.handle)
         return SCHEMA if stored is None else int(stored["schema"])
 
     @property
@@ -300,7 +302,10 @@ class Agent(AgentView):
 
         What tags and forks need stays.
         """
-        return prune(self._saver)
+        count = prune(self._saver)
+        if count and self._saver.waits:
+            self.store._acknowledge(self.store.last_version)
+        return count
 
     def fork(self, agent_id: str, at: int | datetime | str | None = None) -> Agent:
         """Another agent that begins with this one's state, of now or of `at`; they go on apart.
@@ -336,7 +341,7 @@ class Agent(AgentView):
             raise RuntimeError("an agent cannot be deleted in its own step")
         with saver.lock:
             past.check_no_forks(saver)
-            base = saver.handle.get(AGENT, {}).get("base")
+            base = (agent_of(saver.handle) or {}).get("base")
             pin = 0 if base is None else forks.pin_of(self.store, base["agent"], self._id)
             count = self.store.clear_scope(self.scope)
             saver.forget()
@@ -347,6 +352,7 @@ class Agent(AgentView):
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("an agent is not iterable: iterate its messages")
 
+    @safely
     def __repr__(self) -> str:
         return f"<Agent {self._id!r} of {self.store.path!r}, {len(self.messages)} messages, {self.status}>"
 

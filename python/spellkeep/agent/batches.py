@@ -39,6 +39,6 @@ class Batches:
             self.commit()
 
     def commit(self) -> None:
-        """Write what is not written yet."""
-        self._batch.commit()
+        """Write what is not written yet, without waiting for a sync."""
+        self._batch.commit(acknowledge=False)
         self._batch = Batch(self._handle.store)

@@ -55,6 +55,11 @@ def is_gone(value: Any) -> bool:
     return type(value) is Tagged and value.tag == GONE.tag
 
 
+def is_agent(stored: Any) -> bool:
+    """Whether an entry `AGENT` is one that this version understands."""
+    return isinstance(stored, dict) and stored.get("schema") == SCHEMA
+
+
 def named(prefix: str, name: str) -> str:
     """The key of a name.
 

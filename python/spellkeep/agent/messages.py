@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from spellkeep.agent.conversation import Conversation
 from spellkeep.agent.layout import EDIT, numbered
 from spellkeep.agent.saving import Change, current_step
+from spellkeep.agent.showing import safely
 from spellkeep.changes import Entry
 
 if TYPE_CHECKING:
@@ -126,11 +127,11 @@ class MessagesView(Sequence[Message]):
         return _messages(source, conversation, conversation.runs(end))
 
     def __reversed__(self) -> Iterator[Message]:
-        count = len(self)
-        while count:
-            start = max(count - _AT_ONCE, 0)
-            yield from reversed(self[start:count])
-            count = start
+        source, conversation, end = self._moment()
+        for start, stop in reversed([*conversation.runs(end)]):
+            for high in range(stop, start, -_AT_ONCE):
+                chunk = [(max(high - _AT_ONCE, start), high)]
+                yield from reversed([*_messages(source, conversation, chunk)])
 
     def to_list(self) -> list[Any]:
         """All of them as they were saved: plain values."""
@@ -170,6 +171,7 @@ class MessagesView(Sequence[Message]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @safely
     def __repr__(self) -> str:
         count = len(self)
         return f"<{type(self).__name__} of {self._agent.id!r}, {count} {'message' if count == 1 else 'messages'}>"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep.agent.layout import GONE, MISSING, named
 from spellkeep.agent.saving import Change
+from spellkeep.agent.showing import safely
 from spellkeep.agent.whole import part_of
 from spellkeep.errors import InvalidKey, KeyMissing
 
@@ -60,6 +61,7 @@ class NamedView(Mapping[str, V]):
         source, _ = self._agent._moment()
         return len(source.names(self._prefix))
 
+    @safely
     def __repr__(self) -> str:
         return f"<{self._prefix[:-1]} of {self._agent.id!r}: {', '.join(self) or 'nothing'}>"
 

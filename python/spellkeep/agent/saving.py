@@ -25,7 +25,7 @@ from spellkeep.agent.layout import (
 )
 from spellkeep.agent.source import Source
 from spellkeep.batch import Batch
-from spellkeep.errors import Conflict
+from spellkeep.errors import Conflict, LimitExceeded
 from spellkeep.handle import ScopeHandle
 
 _ATTEMPTS = 10
@@ -167,6 +167,14 @@ class Saver:
                 if attempt == _ATTEMPTS:
                     raise
                 attempt += 1
+            except LimitExceeded as refusal:
+                if not refusal.code.startswith("batch."):
+                    raise
+                raise LimitExceeded(
+                    "one save of an agent takes 100,000 entries and 1 GiB, what it replaces and a few of its own among "
+                    "them, and nothing of this one is saved: make several of it, such as extend() with a part each",
+                    code=refusal.code,
+                ) from refusal
 
     def _try_save(self, change: Change, label: str | None) -> int:
         handle, put, end = self.handle, dict(change.put), self._end

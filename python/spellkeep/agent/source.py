@@ -15,14 +15,31 @@ from spellkeep.agent.layout import (
     PAST,
     RETENTION,
     TAG,
+    is_agent,
     is_gone,
     numbered,
     past_of,
 )
 from spellkeep.changes import Entry, time_from_us
-from spellkeep.errors import Corrupted, KeyMissing
+from spellkeep.errors import Corrupted, KeyMissing, SchemaMismatch
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
+
+
+def agent_of(handle: ScopeHandle) -> dict[str, Any] | None:
+    """The entry that makes a scope an agent; None: there is none.
+
+    Raises: SchemaMismatch (agent.schema) when somebody else wrote it, or a later version of this library.
+    """
+    stored = handle.get(AGENT)
+    if stored is not None and not is_agent(stored):
+        raise SchemaMismatch(
+            f"the entry {AGENT!r} of {handle.scope} is {stored!r:.60}, which is no agent that this spellkeep "
+            "knows: take another id, or update it",
+            code="agent.schema",
+        )
+    found: dict[str, Any] | None = stored
+    return found
 
 
 class Source:
@@ -42,7 +59,7 @@ class Source:
         self.is_before = False
         # A chain, not a recursion: forks of forks may go deeper than Python calls.
         chain, ends = [self], list[int | None]()
-        while (stored := chain[-1].handle.get(AGENT)) is not None and "base" in stored:
+        while (stored := agent_of(chain[-1].handle)) is not None and "base" in stored:
             above, base = chain[-1], stored["base"]
             early = above.version is not None and above.version <= base["version"]
             below = object.__new__(Source)
