@@ -1,4 +1,4 @@
-"""AutoSave when the agent does what it should not: raises, hangs, gives rubbish, or is asked from many threads."""
+"""AutoSave with agents that raise, hang, give rubbish, and are saved by many threads at once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ NOTHING = contextlib.nullcontext()
 def state() -> Iterator[StateManager]:
     with spellkeep.open("memory:") as store:
         yield store
-
-
-def messages_of(state: StateManager) -> int:
-    return len((state.load_agent_state("scout") or {"messages": []})["messages"])
 
 
 def test_an_agent_that_raises_is_told_where_it_asked_and_the_next_save_is_made(state: StateManager) -> None:
@@ -192,4 +188,4 @@ def test_stop_while_a_save_is_running_waits_for_it_and_saves_what_came_later(sta
     for thread in threads:
         thread.join(WAIT_S)
     assert sorted(versions) == [0, saves.metrics.last_saved_version]
-    assert messages_of(state) == 2
+    assert len((state.load_agent_state("scout") or {})["messages"]) == 2
