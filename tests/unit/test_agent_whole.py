@@ -94,3 +94,15 @@ def test_what_is_larger_than_a_save_is_refused_and_can_be_saved_in_parts(state: 
     scout.messages.extend(said[:-1])
     assert len(scout.messages) == 99_998
     assert scout.save({"messages": [*said, *said[:10]]}) and len(scout.messages) == 100_009
+
+
+def test_a_part_that_is_one_value_stays_one(state: StateManager) -> None:
+    whole = {"messages": "none", "context": [1]}
+    scout = state.agent("scout")
+    scout.save(whole)
+    scout.context["n"] = 1
+    scout.messages.add("user", "hi")
+    version = scout.version
+    assert scout.to_dict() == whole and scout.save(whole) and scout.save(whole) == 0
+    assert not scout.context and not scout.messages
+    assert scout.at(version).context == {"n": 1} and scout.at(version).messages[0].content == "hi"
