@@ -7,10 +7,11 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use common::sim::SimDisk;
-use common::{Rng, WORDS, batch, code, delete, env, get, set, set_if, small};
+use common::{Rng, WORDS, batch, code, delete, draft, env, get, set, set_if, small};
 use spellkeep_core::env::mem::MemDisk;
 use spellkeep_core::env::{Env, Region};
-use spellkeep_core::store::{Store, StoreError};
+use spellkeep_core::record::Kind;
+use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::{Durability, WalError, WalOptions};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -340,6 +341,38 @@ fn the_ring_never_counts_half_a_batch() {
             // SAFETY: an aligned word of the region, which the engine stores atomically too.
             let last = unsafe { AtomicU64::from_ptr(region.base().add(72).cast()) }.load(Ordering::Acquire);
             assert_eq!(last % 2, 0, "version {last} is in the middle of a batch");
+        }
+    });
+}
+
+/// Its conditions are looked at once nobody else can commit. There are many, so that somebody would meanwhile.
+#[test]
+fn a_commit_larger_than_the_ring_is_refused_when_a_key_moved_on_while_it_looked() {
+    watched("conditions", || {
+        let mut rng = Rng::from_env("a_commit_larger_than_the_ring_is_refused_when_a_key_moved_on_while_it_looked");
+        let store = Store::open(threaded(&MemDisk::new()), small(Durability::Process, true)).unwrap();
+        let map = store.scope(b"s");
+        for _ in 0..20 {
+            let rest: Vec<_> = (0..10_000).map(|i| draft(Kind::Set, b"s", &format!("k{i}"), b"")).collect();
+            let seen = set(&store, b"s", "hot", b"").unwrap();
+            let mut batch = Batch::default();
+            batch.push(Op {
+                map: Arc::clone(&map),
+                draft: draft(Kind::Set, b"s", "hot", b"large"),
+                if_version: Some(seen),
+            });
+            rest.into_iter().for_each(|draft| _ = batch.push(Op { map: Arc::clone(&map), draft, if_version: None }));
+            let wait = Duration::from_micros(rng.below(3_000) as u64);
+            let (large, other) = std::thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    std::thread::sleep(wait);
+                    set(&store, b"s", "hot", b"other").unwrap()
+                });
+                (store.batch(&mut batch), other.join().unwrap())
+            });
+            if let Ok(versions) = large {
+                assert!(other < seen || other > versions[0], "{other} came between {seen} and {}", versions[0]);
+            }
         }
     });
 }
