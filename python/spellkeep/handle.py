@@ -213,6 +213,10 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
         """As ``exists``."""
         return self.exists(key)
 
+    async def aversion(self, key: str) -> int:
+        """As ``version``."""
+        return self.version(key)
+
     async def alist_keys(self, prefix: str = "") -> list[str]:
         """As ``list_keys``."""
         return self.list_keys(prefix)
