@@ -51,11 +51,14 @@ def killed_after(path: Path, durability: str, ring: str, count: int) -> int:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Every file with a hash of its bytes. LOCK holds the process id of whoever came last."""
+    """Every file with a hash of its bytes. LOCK holds the process id of whoever came last.
+
+    What a kill left under a temporary name is no part of the store, and the next opening removes it.
+    """
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "LOCK"
+        if path.is_file() and path.name != "LOCK" and path.suffix != ".tmp"
     }
 
 
