@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import spellkeep.value as value_module
 from spellkeep.errors import LimitExceeded, NotSerializable
 from spellkeep.value import Limits, Tagged, decode, encode, register
+
+
+@pytest.fixture(autouse=True)
+def _unregistered(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An adapter registers some for the whole process, and its tests may have run in this one.
+    for cls in (collections.deque, type(pathlib.Path())):
+        monkeypatch.delitem(value_module._by_class, cls, raising=False)
 
 
 def function() -> None: ...
