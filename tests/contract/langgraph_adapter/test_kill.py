@@ -25,7 +25,8 @@ with SpellkeepSaver.from_conn_string(sys.argv[1]) as saver:
     while True:
         for thread in ("a", "b"):
             state = graph.get_state(config(thread))
-            if state.next:
+            # Not `next`: that leaves out a task whose answer is kept and not yet in a checkpoint; new input discards it.
+            if state.tasks:
                 graph.invoke(None, config(thread))
             done = len(texts(graph.get_state(config(thread)).values or {"messages": []})) // 2
             say(graph, f"question {done} " + "long " * 100, thread)
@@ -55,9 +56,10 @@ def test_a_killed_process_resumes_from_the_last_acknowledged_checkpoint(tmp_path
             for thread, turns in acknowledged.items():
                 listed = list(saver.list(config(thread)))
                 said = texts(chat(saver).get_state(config(thread)).values or {"messages": []})
-                # Whole, and all that was acknowledged. How a run goes on from a turn that was cut short is not asked.
-                assert all(text.startswith(("question ", "answer ")) for text in said)
-                assert sum(text.startswith("answer ") for text in said) >= turns and len(listed) >= 3 * turns
+                assert len(said) // 2 >= turns and len(listed) >= 3 * turns
+                for at in range(len(said) // 2):
+                    assert said[2 * at].startswith(f"question {at} ")
+                    assert said[2 * at + 1] == f"answer {2 * at + 1}"
     assert sum(acknowledged.values()) >= KILLS
     with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
         assert say(chat(saver), "after all", "c") == ["after all", "answer 1"]
