@@ -297,8 +297,11 @@ impl Tail<'_> {
         for stretch in std::iter::once(&self.stretch).chain(ring) {
             let rest = stretch.at(torn_pos);
             for at in (0..rest.len()).step_by(8) {
+                if !Frame::may_begin(&rest[at..], cursor.lsn) {
+                    continue;
+                }
                 let Ok(frame) = Frame::parse(&rest[at..], known.seed()) else { continue };
-                if frame.lsn <= cursor.lsn || frame.epoch < known.epoch {
+                if frame.epoch < known.epoch {
                     continue;
                 }
                 // An opening writes nothing before its manifest is durable.
