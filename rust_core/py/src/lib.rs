@@ -1,6 +1,7 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
 mod allocator;
 pub mod errors;
+pub mod hooks;
 pub mod scope;
 pub mod store;
 pub mod value;
@@ -9,6 +10,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::hooks::{Hook, HookContext, HookFilter, HookTable};
     #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]
