@@ -179,6 +179,17 @@ class StateManager(AgentCalls, HookCalls, _core.Store):
         """Figures as of now. Cost: O(scopes)."""
         return Stats(**self._stats_dict())
 
+    def close(self) -> None:
+        """Make everything durable and give the directory up. Afterwards every call raises Closed, but ``close``.
+
+        After-hooks are given what is left first, for as long as that goes on, up to 5 s.
+
+        Raises: StorageFailed (storage.io, storage.full), Poisoned; it is closed then, too.
+        """
+        if (hooks := self.__dict__.get("_hooks")) is not None:
+            hooks._end()
+        super().close()
+
     def __enter__(self) -> Self:
         self._check_open()
         return self

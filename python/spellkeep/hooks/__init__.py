@@ -10,11 +10,13 @@ docs/guide/hooks.md is the guide.
 
 from spellkeep._core import HookContext
 from spellkeep.hooks.base import Observer, Validator
+from spellkeep.hooks.log import Execution
 from spellkeep.hooks.registered import HookInfo, HookStats
 from spellkeep.hooks.registry import HookRegistry
 from spellkeep.hooks.result import HookPoint, HookResult
 
 __all__ = [
+    "Execution",
     "HookContext",
     "HookInfo",
     "HookPoint",

@@ -9,14 +9,33 @@ from typing import Any
 
 from spellkeep import _core
 from spellkeep.breaker import BreakerOptions, BreakerState, CircuitBreaker
+from spellkeep.errors import LimitExceeded
+from spellkeep.hooks.log import FAILED
 from spellkeep.hooks.result import HookPoint
 
 BREAKER = BreakerOptions(window_count=20, samples_min=5, slow_ratio=0.8, open_s=1.0, open_max_s=60.0)
 """Of hooks that bring no options."""
 
-OUTCOMES = ("proceeded", "modified", "cancelled", "retry", "skipped", "failed")
-"""How an execution may end, by its number in the history."""
-PROCEEDED, MODIFIED, CANCELLED, RETRY, SKIPPED, FAILED = range(6)
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a hook runs. See `HookRegistry.register`."""
+
+    priority: int = 0
+    fail_closed: bool = True
+    budget_s: float = 0.05
+    breaker: BreakerOptions | None = None
+    history: bool = True
+    batch: bool = False
+    attempts_max: int = 5
+    since: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is beyond its limits."""
+        if not 0 < self.budget_s <= 3600:
+            raise LimitExceeded("budget_s is above 0 and at most an hour", code="hook.option")
+        if not 1 <= self.attempts_max <= 1_000_000:
+            raise LimitExceeded("attempts_max is 1 to 1,000,000", code="hook.option")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +62,7 @@ class HookStats:
         breaker_opened_count: how many times the breaker opened.
         position: of an after-hook, the version up to which everything was delivered; else 0.
         given_up_count: changes that an after-hook failed on until its attempts were over.
+        dropped_count: versions that the log no longer had when an after-hook came to them.
     """
 
     name: str
@@ -57,6 +77,7 @@ class HookStats:
     refused_count: int = 0
     unrecorded_count: int = 0
     given_up_count: int = 0
+    dropped_count: int = 0
     breaker_opened_count: int = 0
     breaker: BreakerState = "closed"
     position: int = 0
@@ -78,14 +99,13 @@ class Registered(_core.Hook):
         points: tuple[HookPoint, ...],
         *,
         filter: _core.HookFilter,
-        priority: int,
-        fail_closed: bool,
-        budget_s: float,
-        breaker: BreakerOptions | None,
-        told: Callable[[Registered, Any, int, int, BaseException | None], None] | None,
+        how: How,
+        told: Callable[[Registered, Any, int, int, BaseException | None], None],
     ) -> Registered:
         """See `HookRegistry.register`; `told` writes down what is to be known at once."""
-        return super().__new__(cls, call, filter, fail_closed=fail_closed, budget_s=budget_s, records=told is not None)
+        return super().__new__(
+            cls, call, filter, fail_closed=how.fail_closed, budget_s=how.budget_s, records=how.history
+        )
 
     def __init__(
         self,
@@ -94,20 +114,18 @@ class Registered(_core.Hook):
         points: tuple[HookPoint, ...],
         *,
         filter: _core.HookFilter,
-        priority: int,
-        fail_closed: bool,
-        budget_s: float,
-        breaker: BreakerOptions | None,
-        told: Callable[[Registered, Any, int, int, BaseException | None], None] | None,
+        how: How,
+        told: Callable[[Registered, Any, int, int, BaseException | None], None],
     ) -> None:
         self.name = name
         self.call = call
         self.points = points
         self.filter = filter
-        self.priority = priority
-        self.fail_closed = fail_closed
+        self.priority = how.priority
+        self.fail_closed = how.fail_closed
+        self.records = how.history
         self.enabled = True
-        self.breaker = CircuitBreaker(breaker or BREAKER)
+        self.breaker = CircuitBreaker(how.breaker or BREAKER)
         self.last_error: str | None = None
         self._told = told
         self._lock = threading.Lock()
@@ -135,7 +153,7 @@ class Registered(_core.Hook):
             # A veto stands for what the hook raised. No more of it than its class: its text may hold what is secret.
             cause = error.__cause__ or error
             self.last_error = type(cause).__name__
-        if self._told is not None:
+        if self.records:
             self._told(self, context, outcome, ns, error)
 
     # For the registry.

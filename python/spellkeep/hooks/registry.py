@@ -7,31 +7,36 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep import _core
+from spellkeep._async import in_thread
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
 from spellkeep.errors import Conflict, InvalidKey, KeyMissing, LimitExceeded
 from spellkeep.hooks.base import Observer, Validator
-from spellkeep.hooks.registered import HookInfo, HookStats, Registered
+from spellkeep.hooks.consumer import Consumer
+from spellkeep.hooks.delivery import Delivery
+from spellkeep.hooks.log import DISABLED, HOOKS, POSITIONS, Execution, HookLog, read_history
+from spellkeep.hooks.registered import HookInfo, HookStats, How, Registered
 from spellkeep.hooks.result import BEFORE, HookPoint
-from spellkeep.scope import ScopeKind, StateScope
+from spellkeep.hooks.telling import write_now
+from spellkeep.scope import ScopeKind
 
 if TYPE_CHECKING:
+    import asyncio
+
     from spellkeep.store import StateManager
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-HOOKS = StateScope.custom("spellkeep.hooks")
-"""Where hooks keep what they know of themselves. No hook runs for it, nor for any ``custom:spellkeep.*``."""
 
 HOOKS_MAX = 1_000
 """Most hooks of a store."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _NAME_MAX = 64
-_DISABLED = "disabled/"
 _KINDS: tuple[ScopeKind, ...] = ("global", "user", "session", "agent", "tool", "workflow", "step", "custom")
 
 
@@ -44,6 +49,7 @@ class HookRegistry:
         self._hooks: dict[str, Registered] = {}
         # The compiled core has it by a weak reference only, so that the collector sees all of it from here.
         self._table: _core.HookTable | None = None
+        self._consumer: Consumer | None = None
 
     def before(
         self,
@@ -57,21 +63,56 @@ class HookRegistry:
         fail_closed: bool = True,
         budget_s: float = 0.05,
         breaker: BreakerOptions | None = None,
+        history: bool = True,
     ) -> Callable[[F], F]:
         """Register a function to run before operations: ``@state.hooks.before("set", scope="agent:*", key="plan/*")``.
 
         Args: as `register`. `operations` are ``"set"``, ``"delete"``, ``"clear"``, ``"batch"``; `fail_closed` False
             makes of it an `Observer`.
         """
+        how = How(priority=priority, fail_closed=fail_closed, budget_s=budget_s, breaker=breaker, history=history)
+        points = [f"before_{operation}" for operation in operations]
+        return self._decorator(name, points, _filter(scope, key, scope_kind, state_class), how)
 
+    def after(
+        self,
+        *operations: str,
+        name: str | None = None,
+        scope: str | None = None,
+        key: str | None = None,
+        scope_kind: ScopeKind | None = None,
+        state_class: StateClass | None = None,
+        priority: int = 0,
+        budget_s: float = 1.0,
+        breaker: BreakerOptions | None = None,
+        history: bool = True,
+        batch: bool = False,
+        attempts_max: int = 5,
+        since: int | None = None,
+    ) -> Callable[[F], F]:
+        """Register a function that is given each committed `Change`, in order and at least once, in the background.
+
+        It may be ``async def``, on the event loop that is running now. How far it came is kept in the store: a hook of
+        the same name goes on there in the next process.
+
+        Args: as `register`. `operations` are ``"set"``, ``"delete"``, ``"clear"``, ``"expire"``.
+        """
+        how = How(
+            priority=priority,
+            fail_closed=False,
+            budget_s=budget_s,
+            breaker=breaker,
+            history=history,
+            batch=batch,
+            attempts_max=attempts_max,
+            since=since,
+        )
+        points = [f"after_{operation}" for operation in operations]
+        return self._decorator(name, points, _filter(scope, key, scope_kind, state_class), how)
+
+    def _decorator(self, name: str | None, points: list[str], filter: _core.HookFilter, how: How) -> Callable[[F], F]:
         def decorate(function: F) -> F:
-            self._add(
-                name or _name_of(function),
-                function,
-                [f"before_{operation}" for operation in operations],
-                _filter(scope, key, scope_kind, state_class),
-                (priority, fail_closed, budget_s, breaker),
-            )
+            self._add(name or _name_of(function), function, points, filter, how)
             return function
 
         return decorate
@@ -89,6 +130,10 @@ class HookRegistry:
         priority: int | None = None,
         budget_s: float | None = None,
         breaker: BreakerOptions | None = None,
+        history: bool = True,
+        batch: bool = False,
+        attempts_max: int = 5,
+        since: int | None = None,
     ) -> str:
         """Register a hook that is an object; return its name. What is not given is as the object says.
 
@@ -100,6 +145,10 @@ class HookRegistry:
             priority: lower runs earlier; of equal ones the one that was registered first.
             budget_s: an execution beyond this counts as slow. It is measured only: nothing can interrupt Python code.
             breaker: when the hook is held back.
+            history: whether its executions are kept. See `history`.
+            batch: after operations, give it lists of changes.
+            attempts_max: after operations, give a change up after so many failures.
+            since: after operations, the version to begin behind when the store does not know the hook; None: now.
         Raises: InvalidKey (hook.name); Conflict (hook.exists); LimitExceeded (hook.count, hook.option); TypeError.
         """
         if not isinstance(hook, Validator | Observer):
@@ -115,11 +164,15 @@ class HookRegistry:
                 scope_kind or hook.scope_kind,
                 state_class or hook.state_class,
             ),
-            (
-                hook.priority if priority is None else priority,
-                hook.fail_closed,
-                hook.budget_s if budget_s is None else budget_s,
-                breaker,
+            How(
+                priority=hook.priority if priority is None else priority,
+                fail_closed=hook.fail_closed,
+                budget_s=hook.budget_s if budget_s is None else budget_s,
+                breaker=breaker,
+                history=history,
+                batch=batch,
+                attempts_max=attempts_max,
+                since=since,
             ),
         )
         return chosen
@@ -147,7 +200,7 @@ class HookRegistry:
         call: Callable[[Any], Any],
         points: Iterable[HookPoint | str],
         filter: _core.HookFilter,
-        how: tuple[int, bool, float, BreakerOptions | None],
+        how: How,
     ) -> None:
         state = self._opened()
         if len(name) > _NAME_MAX or _NAME.fullmatch(name) is None:
@@ -155,30 +208,51 @@ class HookRegistry:
         at = tuple(dict.fromkeys(map(HookPoint, points)))
         if not at:
             raise ValueError(f"hook {name!r} has no point: say when it runs")
+        after = not all(point.is_before for point in at)
+        loop = None
         if inspect.iscoroutinefunction(call):
-            raise TypeError(f"hook {name!r} runs before the operation, in its caller: it cannot be async")
-        priority, fail_closed, budget_s, breaker = how
-        if not 0 < budget_s <= 3600:
-            raise LimitExceeded("budget_s is above 0 and at most an hour", code="hook.option")
-        hook = Registered(
-            name,
-            call,
-            at,
-            filter=filter,
-            priority=priority,
-            fail_closed=fail_closed,
-            budget_s=budget_s,
-            breaker=breaker,
-            told=None,
-        )
-        hook.enabled = not state.exists(HOOKS, _DISABLED + name)
+            if any(point.is_before for point in at):
+                raise TypeError(f"hook {name!r} runs before the operation, in its caller: it cannot be async")
+            loop = _running_loop(name)
+        hook = Registered(name, call, at, filter=filter, how=how, told=self._told)
+        hook.enabled = not state.exists(HOOKS, DISABLED + name)
         with self._lock:
             if name in self._hooks:
                 raise Conflict(f"there is a hook {name!r}: unregister it, or give name=", code="hook.exists")
             if len(self._hooks) >= HOOKS_MAX:
                 raise LimitExceeded(f"a store takes {HOOKS_MAX} hooks", code="hook.count")
+            delivery = None
+            if after:
+                state._check_writable()
+                delivery = Delivery(
+                    hook,
+                    self._begin(state, name, how.since),
+                    batch=how.batch,
+                    attempts_max=how.attempts_max,
+                    loop=loop,
+                )
+            if not state.read_only and (after or how.history):
+                if self._consumer is None:
+                    self._consumer = Consumer(state, _stored_figures)
+                self._consumer.add(hook, delivery, HookLog(state, name))
             self._hooks[name] = hook
             self._install(state)
+
+    @staticmethod
+    def _begin(state: StateManager, name: str, since: int | None) -> int:
+        """The version behind which a hook goes on; kept, so that the next process knows it."""
+        stored = state.get(HOOKS, POSITIONS + name)
+        if stored is not None and stored["version"]:
+            return int(stored["version"])
+        version = state.last_version if since is None else since
+        state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
+        return version
+
+    def _told(self, hook: Registered, context: Any, outcome: int, ns: int, error: BaseException | None) -> None:
+        state, consumer = self._state(), self._consumer
+        log = None if consumer is None else consumer.log(hook.name)
+        if state is not None and log is not None:
+            write_now(state, log, (0, -(-ns // 1000), outcome, context.digest), context, error)
 
     def _install(self, state: StateManager) -> None:
         """Under the lock: from now on the operations run these."""
@@ -211,6 +285,8 @@ class HookRegistry:
             self._named(name)
             del self._hooks[name]
             self._install(state)
+            if self._consumer is not None:
+                self._consumer.remove(name)
 
     def enable(self, name: str) -> None:
         """Let a hook run again, in this process and the next ones. Raises: KeyMissing (hook.missing)."""
@@ -225,9 +301,9 @@ class HookRegistry:
         self._named(name)
         # First the store: a switch that is not there after a crash was never turned.
         if enabled:
-            state.delete(HOOKS, _DISABLED + name)
+            state.delete(HOOKS, DISABLED + name)
         else:
-            state.set(HOOKS, _DISABLED + name, True)
+            state.set(HOOKS, DISABLED + name, True)
         with self._lock:
             self._named(name).enabled = enabled
             self._install(state)
@@ -242,7 +318,59 @@ class HookRegistry:
         """Figures of each hook in this process, as `ls` orders them."""
         with self._lock:
             hooks = sorted(self._hooks.values(), key=lambda hook: hook.priority)
-        return [hook.stats() for hook in hooks]
+        return [self._stats_of(hook) for hook in hooks]
+
+    def _stats_of(self, hook: Registered) -> HookStats:
+        each = None if self._consumer is None else self._consumer.delivery(hook.name)
+        if each is None:
+            return hook.stats()
+        return hook.stats(position=each.position, given_up_count=each.given_up_count, dropped_count=each.dropped_count)
+
+    @property
+    def lag(self) -> int:
+        """How many versions the hook that is furthest behind has not been given yet."""
+        position = None if self._consumer is None else self._consumer.position
+        return 0 if position is None else max(self._opened().last_version - position, 0)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every after-hook was given everything up to now, and that is stored; whether it came to that.
+
+        Hooks that are switched off, or whose event loop is closed, are not waited for.
+
+        Raises: RuntimeError when an after-hook calls it; Closed, Forked.
+        """
+        state = self._opened()
+        return self._consumer is None or self._consumer.drain(state.last_version, timeout_s)
+
+    async def adrain(self, timeout_s: float) -> bool:
+        """As `drain`, in a thread."""
+        return await in_thread(self.drain, timeout_s)
+
+    def _end(self) -> None:
+        """Before the store is closed."""
+        state = self._state()
+        if self._consumer is not None and state is not None and not state.forked and not state.closed:
+            self._consumer.end(state.last_version)
+
+    def history(
+        self,
+        hook: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        result: str | None = None,
+        limit: int = 100,
+    ) -> list[Execution]:
+        """The last executions that are written, newest first.
+
+        Args:
+            hook: only of this one; also of one that is registered no more.
+            since, until: written from then on, and before.
+            result: only with this one.
+            limit: most executions, at least 0.
+        Cost: O(limit) of one hook; of all hooks, that of each.
+        """
+        return read_history(self._opened(), hook, since, until, result, limit)
 
     def __len__(self) -> int:
         return len(self._hooks)
@@ -272,3 +400,17 @@ def _filter(
     kinds = None if scope_kind is None else 1 << (_KINDS.index(scope_kind) + 1)
     classes = None if state_class is None else 1 << state_class.value
     return _core.HookFilter(kinds=kinds, classes=classes, scope=scope, key=key)
+
+
+def _running_loop(name: str) -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise TypeError(f"hook {name!r} is async: register it where an event loop is running") from None
+
+
+def _stored_figures(hook: Registered) -> dict[str, Any]:
+    figures = asdict(hook.stats())
+    return {name: value for name, value in figures.items() if value and name not in ("name", "position")}
