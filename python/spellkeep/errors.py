@@ -70,7 +70,10 @@ def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> Stat
 
 
 class InvalidKey(StateError, ValueError):
-    """A key, scope or hook's name breaks a rule of naming. Codes ``key.*``, ``scope.*`` and ``hook.name``."""
+    """A key, a scope, a hook's name or a part of a correlation breaks a rule of naming.
+
+    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``.
+    """
 
 
 class LimitExceeded(StateError, ValueError):

@@ -92,6 +92,7 @@ STORE_READS = [
     "close",
     "closed",
     "damages",
+    "events",
     "durability",
     "durable_version",
     "entry",

@@ -174,4 +174,4 @@ class Delivery:
 def _identity(given: Change | list[Change]) -> tuple[int, int]:
     """Version and digest of what a hook is given; of a list, the last ones."""
     change = given[-1] if isinstance(given, list) else given
-    return change.version, getattr(change, "digest", 0)
+    return change.version, change.digest

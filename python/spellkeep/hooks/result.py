@@ -21,6 +21,7 @@ class HookPoint(enum.StrEnum):
     AFTER_DELETE = "after_delete"
     AFTER_CLEAR = "after_clear"
     AFTER_EXPIRE = "after_expire"
+    AFTER_EVENT = "after_event"
 
     @property
     def is_before(self) -> bool:
@@ -29,7 +30,7 @@ class HookPoint(enum.StrEnum):
 
     @property
     def operation(self) -> str:
-        """``set``, ``delete``, ``clear``, ``batch`` or ``expire``."""
+        """``set``, ``delete``, ``clear``, ``batch``, ``expire`` or ``event``."""
         return self.partition("_")[2]
 
 

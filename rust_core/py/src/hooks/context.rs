@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use spellkeep_core::checksum::{xxh3_64, xxh3_64_with_seed};
 use spellkeep_core::index::ScopeMap;
 use spellkeep_core::record::Draft;
 use spellkeep_core::sync::Arc;
 
-use super::{HookTable, Point};
+use super::{HookTable, Point, input_digest};
+use crate::correlation;
 use crate::scope::StateScope;
 use crate::store::{Shared, live, value_of};
 use crate::value::decode;
@@ -116,10 +116,16 @@ impl HookContext {
         })
     }
 
-    /// XXH3 of everything that the hook is given.
-    pub fn digest(&self) -> u64 {
-        let scope = self.map.as_ref().map_or(0, |map| xxh3_64(map.scope()));
-        xxh3_64_with_seed(&self.bytes, scope ^ (self.point as u64) << 8 ^ u64::from(self.class))
+    /// XXH3 of everything that the hook is given; of a batch, of its operations.
+    pub fn digest(&self, py: Python<'_>) -> u64 {
+        if let Some(operations) = &self.operations {
+            let operations = operations.bind(py).iter_borrowed();
+            let digests = operations.filter_map(|each| Some(each.cast::<Self>().ok()?.get().digest(py)));
+            return digests.fold(0, |sum, digest| sum.rotate_left(1) ^ digest);
+        }
+        let scope = self.map.as_ref().map_or(&[][..], |map| map.scope());
+        let (value, key) = self.bytes.split_at(self.value_len.unwrap_or(0));
+        input_digest(self.point.name(), scope, self.class, key, value)
     }
 }
 
@@ -209,8 +215,20 @@ impl HookContext {
 
     /// XXH3-64 of what the hook is given.
     #[getter(digest)]
-    fn py_digest(&self) -> u64 {
-        self.digest()
+    fn py_digest(&self, py: Python<'_>) -> u64 {
+        self.digest(py)
+    }
+
+    /// The correlation id of what is going on here, or None.
+    #[getter]
+    fn correlation(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(correlation::current(py)?.origin().correlation().map(str::to_owned))
+    }
+
+    /// Who asks for it, or None.
+    #[getter]
+    fn actor(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(correlation::current(py)?.origin().actor().map(str::to_owned))
     }
 
     /// The store; None when it is gone.

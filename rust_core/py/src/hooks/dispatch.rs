@@ -7,12 +7,13 @@ use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use spellkeep_core::index::ScopeMap;
-use spellkeep_core::record::{Draft, Kind};
+use spellkeep_core::record::{Draft, Fields, Kind};
 use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
 
 use super::hook::{Hook, Outcome};
 use super::{HookContext, HookTable, Point};
+use crate::correlation;
 use crate::errors::raise;
 use crate::store::Shared;
 use crate::value::encode_into;
@@ -165,7 +166,7 @@ fn run(
     let inside = Inside::enter(py)?;
     let hooks = &table.get().points[context.point as usize];
     let mut context = Bound::new(py, context)?;
-    let (mut changed, mut digest) = (None, context.get().digest());
+    let (mut changed, mut digest) = (None, context.get().digest(py));
     let mut begun = Instant::now();
     for hook in hooks {
         let hook = hook.bind(py);
@@ -200,7 +201,7 @@ fn run(
                 tell(hook, &context, outcome, ns, failure);
                 let draft = made.map_err(|failure| vetoed(hook, "hook.failed", Some(failure)))?;
                 context = Bound::new(py, context.get().changed(py, &draft)?)?;
-                digest = context.get().digest();
+                digest = context.get().digest(py);
                 changed = Some(draft);
                 begun = Instant::now();
             }
@@ -277,7 +278,8 @@ fn redrafted(shared: &Shared, former: &Draft, value: &Bound<'_, PyAny>) -> PyRes
     let mut draft = Draft::default();
     draft.begin(Kind::Set, former.class(), former.scope());
     encode_into(value.py(), value, shared.limits(former.class()), draft.value_buf())?;
-    draft.end_with(former.key(), *former.fields());
+    let current = correlation::current(value.py())?;
+    draft.end_with(former.key(), Fields { expires_us: former.expires_us(), origin: current.origin() });
     Ok(draft)
 }
 

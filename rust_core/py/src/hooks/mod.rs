@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use spellkeep_core::checksum::{xxh3_64, xxh3_64_with_seed};
 use spellkeep_core::sync::{AtomicU32, Ordering::Relaxed};
 
 pub use context::HookContext;
@@ -32,6 +33,12 @@ pub enum Point {
 }
 
 const POINTS: usize = 4;
+
+/// XXH3 of everything that a hook is given of an operation, before it and after.
+pub fn input_digest(operation: &str, scope: &[u8], class: u8, key: &[u8], value: &[u8]) -> u64 {
+    let place = xxh3_64_with_seed(scope, xxh3_64(operation.as_bytes()) ^ u64::from(class));
+    xxh3_64_with_seed(value, xxh3_64_with_seed(key, place))
+}
 
 impl Point {
     fn name(self) -> &'static str {

@@ -4,6 +4,7 @@ mod batch;
 mod changes;
 mod damage;
 mod entry;
+mod events;
 mod failure;
 mod figures;
 mod handle;
@@ -29,8 +30,9 @@ use spellkeep_core::wal::WalError;
 use crate::hooks::Hooks;
 
 pub use batch::Batch;
-pub use changes::Changes;
+pub use changes::{Change, Changes};
 pub use damage::{store_salvage, store_verify};
+pub use events::Events;
 pub use failure::to_py;
 pub use handle::ScopeHandle;
 pub use manager::Store;

@@ -12,6 +12,7 @@ use spellkeep_core::sync::Arc;
 use super::failure::to_py;
 use super::read::{live, value_of};
 use super::{Shared, Ttl, Version};
+use crate::correlation;
 use crate::errors::raise;
 use crate::hooks::{Point, before_batch, before_removal, before_set};
 use crate::value::encode_into;
@@ -47,10 +48,9 @@ pub fn draft_value(
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
     encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
-    match how.ttl {
-        None => draft.end(key.as_bytes()),
-        Some(ttl) => draft.end_with(key.as_bytes(), Fields { expires_us: Some(shared.expires_us(ttl.us())) }),
-    }
+    let current = correlation::current(value.py())?;
+    let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
+    draft.end_with(key.as_bytes(), Fields { expires_us, origin: current.origin() });
     Ok(())
 }
 
@@ -167,12 +167,12 @@ pub fn hooked_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut Batch) -> 
 
 /// Removes a key; returns the tombstone's version, or 0 when there was nothing.
 pub fn delete(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &str, how: How) -> PyResult<u64> {
-    let if_version = how.if_version.map(Version::number);
+    let (current, if_version) = (correlation::current(py)?, how.if_version.map(Version::number));
     let ran = match shared.hooks.any(Point::Delete) {
         true => Some(before_removal(py, shared, map, Some(key), if_version)?),
         false => None,
     };
-    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, if_version));
+    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, if_version, current.origin()));
     if let Some(ran) = ran {
         ran.done(|_| removed.as_ref().map_or(0, |removed| removed.lsn));
     }
@@ -185,11 +185,13 @@ pub fn delete(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &s
 
 /// Removes every key of a scope.
 pub fn clear(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, acknowledged: bool) -> PyResult<Removed> {
+    let current = correlation::current(py)?;
+    let origin = current.origin();
     let ran = match shared.hooks.any(Point::Clear) {
         true => Some(before_removal(py, shared, map, None, None)?),
         false => None,
     };
-    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map)));
+    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map, origin)));
     if let Some(ran) = ran {
         ran.done(|_| removed.as_ref().map_or(0, |removed| removed.lsn));
     }
