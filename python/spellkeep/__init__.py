@@ -13,7 +13,9 @@ What a write was told is kept is there after a kill. Errors are in ``spellkeep.e
 from spellkeep import errors
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
+from spellkeep.correlation import Correlation, correlate, current_correlation
 from spellkeep.damage import Damage, SalvageReport, VerifyReport, salvage, verify
+from spellkeep.events import Events
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.read_view import ReadView, ScopeView
@@ -24,9 +26,11 @@ from spellkeep.value import DictView, Limits, SequenceView, Tagged, register
 __all__ = [
     "Batch",
     "Change",
+    "Correlation",
     "Damage",
     "DictView",
     "Entry",
+    "Events",
     "Limits",
     "ReadView",
     "Recovery",
@@ -40,6 +44,8 @@ __all__ = [
     "Stats",
     "Tagged",
     "VerifyReport",
+    "correlate",
+    "current_correlation",
     "errors",
     "open",
     "register",

@@ -7,6 +7,7 @@ with the first wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -29,4 +30,4 @@ async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 def take(items: Iterator[T], count: int) -> list[T]:
     """The next `count` items, or as many as there are."""
-    return [item for item, _ in zip(items, range(count), strict=False)]
+    return list(islice(items, count))

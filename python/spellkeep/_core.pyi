@@ -2,19 +2,24 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeAlias, final, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Self, SupportsIndex, final, overload
 
 from typing_extensions import disjoint_base
 
-from spellkeep.changes import Entry, StateClass
+from spellkeep.changes import Entry, Operation, StateClass
 from spellkeep.scope import ScopeKind
 
 __all__ = [
     "Batch",
+    "Change",
     "Changes",
+    "Correlation",
     "DictView",
     "EntryBuffer",
+    "Events",
     "Items",
     "Limits",
     "ReadView",
@@ -24,6 +29,7 @@ __all__ = [
     "Store",
     "Tagged",
     "ViewIter",
+    "correlation_var",
     "store_salvage",
     "store_verify",
     "value_decode",
@@ -193,19 +199,40 @@ def value_use_registry(
 ) -> None:
     """Private: the two dicts that ``spellkeep.value`` fills."""
 
-# store ------------------------------------------------------------
+# correlation ------------------------------------------------------
 
-_Row: TypeAlias = tuple[
-    int,
-    int,
-    Literal["set", "delete", "clear", "expire"],
-    StateScope,
-    str | None,
-    bytes | None,
-    int,
-    bool,
-    int | None,
-]
+@final
+class Correlation:
+    """What the records of one piece of work say of where they come from. Immutable and hashable."""
+
+    def __new__(
+        cls,
+        id: str | None = None,
+        *,
+        actor: str | None = None,
+        tags: Iterable[str] | None = None,
+        cause: int | None = None,
+    ) -> Self: ...
+    @property
+    def id(self) -> str | None:
+        """The correlation id, or None."""
+    @property
+    def actor(self) -> str | None:
+        """Who asked for it, or None."""
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names to find it by."""
+    @property
+    def cause(self) -> int | None:
+        """The version of what caused it, or None."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def correlation_var() -> ContextVar[Correlation]:
+    """Private: the variable with the current one. From the first call on every write looks at it."""
+
+# store ------------------------------------------------------------
 
 @final
 class EntryBuffer:
@@ -223,11 +250,78 @@ class Items:
     def __length_hint__(self) -> int: ...
 
 @final
-class Changes:
-    """A cursor over all committed changes."""
+class Change:
+    """One committed change, or one event. Immutable and hashable.
 
-    def next_rows(self, count: int) -> list[_Row]:
-        """Up to `count` more rows; fewer at the end of the log, where more may come later."""
+    Cost: about 0.2 us in a feed; each attribute is made when it is asked for.
+    """
+
+    __match_args__: ClassVar[tuple[str, ...]]
+    @property
+    def version(self) -> int:
+        """Its version; strictly increasing over all scopes."""
+    @property
+    def at(self) -> datetime:
+        """When it was written, in UTC, by the clock of the writer's machine."""
+    @property
+    def operation(self) -> Operation:
+        """``"set"``, ``"delete"``, ``"clear"`` (of the whole scope), ``"expire"`` (a delete because the time was over,
+        written in the background some time after) or ``"event"``."""
+    @property
+    def scope(self) -> StateScope:
+        """Where."""
+    @property
+    def key(self) -> str | None:
+        """Which key; of an event its type; None for a clear."""
+    @property
+    def state_class(self) -> StateClass:
+        """Class of the value."""
+    @property
+    def in_batch(self) -> bool:
+        """Whether the next version belongs to the same batch."""
+    @property
+    def expires_at(self) -> datetime | None:
+        """From when on the value is not there, in UTC; None: it stays, or nothing was set."""
+    @property
+    def value(self) -> Any:
+        """The value that was set, or the data of an event, decoded at each access; None for every other operation."""
+    @property
+    def correlation(self) -> str | None:
+        """The correlation id; None when there was none."""
+    @property
+    def actor(self) -> str | None:
+        """Who asked for it; None when that was not said."""
+    @property
+    def cause(self) -> int | None:
+        """The version of the record or event that caused it; None when that was not said."""
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names to find it by."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any, /) -> Self: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    @classmethod
+    def _restore(cls, parts: tuple[Any, ...]) -> Self: ...
+
+@final
+class Changes(Iterator[Change]):
+    """Committed changes in the order of their versions, up to the last one there is.
+
+    Iterating again after the end goes on with what was committed since, without reading anything twice.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Change: ...
+
+@disjoint_base
+class Events:
+    """The events of one store."""
+
+    def __new__(cls, store: Store) -> Self: ...
+    def _emit(self, scope: StateScope, event: str, data: Any, cause: int | None, acknowledge: bool) -> int: ...
 
 @disjoint_base
 class Batch:
@@ -458,8 +552,26 @@ class Store:
     def _clear(self, scope: StateScope, *, acknowledge: bool = True) -> tuple[int, int]: ...
     def list_scopes(self) -> list[StateScope]:
         """The scopes that hold a key, in order."""
-    def _history_rows(self, scope: StateScope, key: str, limit: int) -> list[_Row]: ...
-    def _changes_cursor(self, since: int) -> Changes: ...
+    def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
+        """The last changes of one key, newest first, deletes, expiries and clears among them.
+
+        As far back as the log goes (``keep_log_bytes``, ``keep_log_days``); the change that a live value comes from is
+        there in any case.
+
+        Args:
+            limit: most changes, at least 0.
+        Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
+        Cost: one read of the log per change; no lock that writers use is held.
+        """
+    def changes(self, *, since: int = 0) -> Changes:
+        """All committed changes with a version above `since`, oldest first, of every scope, and all events.
+
+        Args:
+            since: 0 begins with the oldest change that the log has.
+        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
+            record does not hold; StorageFailed; Closed, Forked.
+        Cost: one sequential read of the log from the segment that holds `since`.
+        """
     def _acknowledge(self, version: int) -> int: ...
     def flush(self) -> int:
         """Make everything written so far durable; return the last version that is.

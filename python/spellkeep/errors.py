@@ -68,7 +68,10 @@ def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> Stat
 
 
 class InvalidKey(StateError, ValueError):
-    """A key or scope breaks a rule of naming. Codes ``key.*`` and ``scope.*``."""
+    """A key, a scope or a part of a correlation breaks a rule of naming.
+
+    Codes ``key.*``, ``scope.*``, ``correlation.*``.
+    """
 
 
 class LimitExceeded(StateError, ValueError):

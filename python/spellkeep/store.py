@@ -14,9 +14,10 @@ from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
 from spellkeep.batch import Batch
-from spellkeep.changes import Change, Changes, Entry, StateClass, change_from_row
+from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
 from spellkeep.errors import StateError
+from spellkeep.events import Events
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.read_view import ReadView
@@ -140,29 +141,10 @@ class StateManager(AgentCalls, _core.Store):
         """
         return ReadView(self, max_age_s=max_age_s)
 
-    def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
-        """The last changes of one key, newest first, deletes, expiries and clears among them.
-
-        As far back as the log goes (``keep_log_bytes``, ``keep_log_days``); the change that a live value comes from is
-        there in any case.
-
-        Args:
-            limit: most changes, at least 0.
-        Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
-        Cost: one read of the log per change; no lock that writers use is held.
-        """
-        return [change_from_row(row) for row in self._history_rows(scope, key, limit)]
-
-    def changes(self, *, since: int = 0) -> Changes:
-        """All committed changes with a version above `since`, oldest first, of every scope.
-
-        Args:
-            since: 0 begins with the oldest change that the log has.
-        Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
-            record does not hold; StorageFailed; Closed, Forked.
-        Cost: one sequential read of the log from the segment that holds `since`.
-        """
-        return Changes(self._changes_cursor(since))
+    @property
+    def events(self) -> Events:
+        """Record that something happened: ``state.events.emit("plan.made", {"steps": 3})``. See `Events`."""
+        return Events(self)
 
     def verify(self) -> VerifyReport:
         """Read every byte of the store that counts, up to the version at the start, and say what is not as written.

@@ -25,6 +25,7 @@ from spellkeep import StateClass, StateScope
 
 SCOUT = StateScope.agent("scout")
 CLEARED = StateScope.session("over")
+ANNAS = StateScope.user("anna")
 SCOPES = [
     StateScope.GLOBAL,
     StateScope.user("ada"),
@@ -117,9 +118,24 @@ def write(folder: pathlib.Path, elsewhere: pathlib.Path) -> None:
         set_and_let_expire(state, "expired later")
         state.set(SCOUT, "expires", "in 2126, too", ttl_s=TTL_S)
         state.set(SCOUT, "larger than the ring", LARGE)
+        write_from_somewhere(state)
         state.set(SCOUT, "last", "done")
     shutil.rmtree(folder)
     shutil.copytree(elsewhere, folder)
+
+
+def write_from_somewhere(state: sk.StateManager) -> None:
+    """One record of each kind that can say where it comes from, with all that it can say; events, with and without."""
+    with sk.correlate("req-42", actor="anna", tags=("billing", "größe"), cause=2**63):
+        state.set(SCOUT, "from somewhere", 1)
+        state.set(SCOUT, "from somewhere", 2, ttl_s=TTL_S)
+        state.set(ANNAS, "deleted", 1)
+        state.delete(ANNAS, "deleted")
+        state.set(ANNAS, "cleared", 1)
+        state.clear_scope(ANNAS)
+        with state.events.span("tool.called", {"tool": "search"}, scope=SCOUT):
+            state.set(SCOUT, "caused", "by the event")
+    state.events.emit("from somewhere", scope=SCOUT)
 
 
 def be_killed(folder: pathlib.Path) -> None:

@@ -12,13 +12,18 @@ import pytest
 import spellkeep as sk
 from spellkeep import StateClass, StateScope
 
-from .make import CLEARED, LARGE, LONG_LIST, SCOPES, SCOUT, Colour, values
+from .make import ANNAS, CLEARED, LARGE, LONG_LIST, SCOPES, SCOUT, Colour, values
 
 FOLDERS = sorted(pathlib.Path(__file__).parent.glob("v[0-9]*"))
 # The versions that each log has; after 34 of v2 comes what a power loss may have taken.
-VERSIONS = {"v1": [*range(1, 34)], "v2": [*range(3, 35), *range(102_084, 102_092)]}
+VERSIONS = {
+    "v1": [*range(1, 34)],
+    "v2": [*range(3, 35), *range(102_084, 102_092)],
+    "v3": [*range(3, 35), *range(102_084, 102_101)],
+}
 
 EXPIRES_AT = dt.datetime(2126, 11, 23, 20, 2, 1, 563854, dt.UTC)
+FROM_ANNA = ("req-42", "anna", ("billing", "größe"))
 
 
 def opened(folder: pathlib.Path, tmp_path: pathlib.Path, **options: Any) -> sk.StateManager:
@@ -45,6 +50,12 @@ def second(tmp_path: pathlib.Path) -> Iterator[sk.StateManager]:
         yield state
 
 
+@pytest.fixture
+def third(tmp_path: pathlib.Path) -> Iterator[sk.StateManager]:
+    with opened(FOLDERS[2], tmp_path) as state:
+        yield state
+
+
 def read_as_written(state: sk.StateManager) -> None:
     for name, value in values().items():
         got = state.get(SCOUT, name)
@@ -57,7 +68,7 @@ def read_as_written(state: sk.StateManager) -> None:
 
 
 def test_there_is_a_golden_store_of_every_version() -> None:
-    assert [folder.name for folder in FOLDERS] == ["v1", "v2"]
+    assert [folder.name for folder in FOLDERS] == ["v1", "v2", "v3"]
 
 
 def test_nothing_is_wrong_with_a_golden_store(folder: pathlib.Path) -> None:
@@ -139,3 +150,35 @@ def test_the_snapshot_of_a_golden_store_has_what_its_log_let_go(second: sk.State
     with pytest.raises(sk.errors.LimitExceeded, match=r"begins with version 3") as refused:
         list(second.changes(since=1))
     assert refused.value.code == "log.trimmed"
+
+
+def test_every_record_of_a_golden_store_says_where_it_comes_from(third: sk.StateManager) -> None:
+    told = [
+        (change.operation, change.key, change.cause)
+        for change in third.changes()
+        if (change.correlation, change.actor, change.tags) == FROM_ANNA
+    ]
+    assert told == [
+        ("set", "from somewhere", 2**63),
+        ("set", "from somewhere", 2**63),
+        ("set", "deleted", 2**63),
+        ("delete", "deleted", 2**63),
+        ("set", "cleared", 2**63),
+        ("clear", None, 2**63),
+        ("event", "tool.called", 2**63),
+        ("set", "caused", 102_097),
+    ]
+    assert [change.actor for change in third.history(SCOUT, "from somewhere")] == ["anna", "anna"]
+    assert third.entry(SCOUT, "from somewhere").expires_at is not None
+    assert third.list_keys(ANNAS) == []
+    third.checkpoint()
+    assert [change.actor for change in third.history(SCOUT, "from somewhere")] == ["anna", "anna"]
+
+
+def test_the_events_of_a_golden_store_are_in_its_feed(third: sk.StateManager) -> None:
+    events = [change for change in third.changes() if change.operation == "event"]
+    assert [(event.version, event.scope, event.key) for event in events] == [
+        (102_097, SCOUT, "tool.called"),
+        (102_099, SCOUT, "from somewhere"),
+    ]
+    assert [(event.value, event.correlation) for event in events] == [({"tool": "search"}, "req-42"), (None, None)]

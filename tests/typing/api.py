@@ -189,7 +189,7 @@ def uses_entries_and_changes(entry: Entry, change: Change) -> None:
     assert_type(version, int)
     assert_type(change.version, int)
     assert_type(change.at, datetime)
-    assert_type(change.operation, Literal["set", "delete", "clear", "expire"])
+    assert_type(change.operation, Literal["set", "delete", "clear", "expire", "event"])
     assert_type(change.expires_at, datetime | None)
     assert_type(change.scope, StateScope)
     assert_type(change.key, str | None)

@@ -9,6 +9,13 @@ pub const DEPTH_CEILING: u32 = 512;
 /// Ceiling for [`ValueLimits::value_bytes_max`]: a frame's length is a `u32`.
 pub const VALUE_BYTES_CEILING: usize = 1 << 30;
 
+/// Longest correlation id, and longest name of a tag of a record, in UTF-8 bytes.
+pub const CORRELATION_BYTES_MAX: usize = 128;
+/// Longest name of an actor, in UTF-8 bytes.
+pub const ACTOR_BYTES_MAX: usize = 128;
+/// Most bytes of the tags of a record, with one between each two.
+pub const TAGS_BYTES_MAX: usize = 255;
+
 /// Longest tag of a registered class, in UTF-8 bytes.
 pub const TAG_BYTES_MAX: usize = 256;
 

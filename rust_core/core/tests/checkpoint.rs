@@ -167,7 +167,7 @@ fn retention_keeps_histories_and_what_it_lets_go_ends_them_quietly() {
         store.checkpoint().unwrap();
         store.checkpoint().unwrap();
         let history = store.history(&store.scope(S), "key", 5000).unwrap();
-        assert_eq!((history[0].lsn, history[0].kind, &*history[0].value), (2001, Kind::Set, &b"last"[..]));
+        assert_eq!((history[0].lsn, history[0].kind, history[0].value()), (2001, Kind::Set, &b"last"[..]));
         assert_eq!(history.len(), if kept { 2001 } else { 1 });
     }
 }

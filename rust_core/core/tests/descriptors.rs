@@ -246,7 +246,7 @@ fn a_segment_that_goes_between_being_found_and_opened_was_let_go() {
             "history" => {
                 let history = store.history(&store.scope(S), "key7", 1000).unwrap();
                 assert_eq!(history.len(), 1);
-                assert_eq!(&*history[0].value, b"newest");
+                assert_eq!(history[0].value(), b"newest");
             }
             _ => assert_eq!(code(store.changes(0).unwrap().next_change()), "log.trimmed"),
         }
@@ -264,7 +264,7 @@ fn an_onlooker_whose_log_was_let_go_is_told_so_and_still_has_every_value() {
     let mut changes = view.changes(0).unwrap();
     assert_eq!(code(changes.next_change()), "log.trimmed");
     let history = view.history(&view.scope(S), "key7", 1000).unwrap();
-    assert!(history.len() < 60 && history.iter().all(|change| &*change.key == b"key7"));
+    assert!(history.len() < 60 && history.iter().all(|change| change.key() == b"key7"));
     keys().for_each(|(key, i)| assert_eq!(get(&view, &key), Some(value(29, i))));
     assert_eq!(code(view.changes(0).map(|mut rest| while rest.next_change().unwrap().is_some() {})), "ok");
 }

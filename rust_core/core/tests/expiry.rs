@@ -8,7 +8,7 @@ use common::ttl::{DAY_US, clock, draft_until, env_at, set_ttl};
 use common::{WORDS, batch, clear, code, delete, get, kill, set, set_if, small};
 use spellkeep_core::env::clock::SimClock;
 use spellkeep_core::env::mem::MemDisk;
-use spellkeep_core::record::{Kind, Lsn};
+use spellkeep_core::record::{Kind, Lsn, Origin};
 use spellkeep_core::store::{Batch, Op, Store};
 use spellkeep_core::wal::{Durability, WalOptions};
 
@@ -98,7 +98,7 @@ fn what_expired_is_recorded_and_its_value_freed() {
     let mut changes = store.changes(100).unwrap();
     let mut seen = 0;
     while let Some(change) = changes.next_change().unwrap() {
-        assert_eq!((change.kind, change.value.len(), change.expires_us), (Kind::Expire, 0, None));
+        assert_eq!((change.kind, change.value().len(), change.expires_us), (Kind::Expire, 0, None));
         seen += 1;
     }
     assert_eq!(seen, 100);
@@ -200,7 +200,7 @@ fn a_clear_and_a_batch_count_and_forget_what_expires() {
         set_ttl(&store, S, &format!("k{i}"), b"value", 10 + i % 2 * 100).unwrap();
     }
     clock.advance_us(10);
-    let removed = store.try_clear(&store.scope(S)).unwrap();
+    let removed = store.try_clear(&store.scope(S), Origin::NONE).unwrap();
     assert_eq!(removed.count, 5, "expired keys are none that a clear removes");
     assert_eq!((store.expire_due().unwrap(), keys(&store, S).len()), (0, 0));
     set_ttl(&store, S, "a", b"1", 10).unwrap();

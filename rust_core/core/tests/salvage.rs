@@ -22,7 +22,14 @@ fn changes(store: &Store) -> Vec<Change> {
 
 /// Without its versions, which a salvage counts anew.
 fn told(change: &Change) -> impl PartialEq + std::fmt::Debug + use<> {
-    (change.time_us, change.kind, change.in_batch, change.scope.clone(), change.key.clone(), change.value.clone())
+    (
+        change.time_us,
+        change.kind,
+        change.in_batch,
+        change.scope().to_vec(),
+        change.key().to_vec(),
+        change.value().to_vec(),
+    )
 }
 
 fn lived(keep: Option<u64>) -> MemDisk {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spellkeep_core::env::Env;
 use spellkeep_core::env::mem::MemDisk;
-use spellkeep_core::record::{Draft, Kind, StateClass};
+use spellkeep_core::record::{Draft, Kind, Origin, StateClass};
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::WalOptions;
 
@@ -31,7 +31,7 @@ fn what_was_written_is_read_back_after_a_kill_and_after_a_close() {
     let conflict = store.try_set(&map, &mut draft(b"s", "a", b"3"), Some(v1)).unwrap_err();
     assert!(matches!(conflict, StoreError::Conflict { expected: 1, current: 2, index: 0 }));
     store.try_set(&map, &mut draft(b"s", "b", b"x"), None).unwrap();
-    assert_eq!(store.try_delete(&map, "b", None).unwrap().lsn, 4);
+    assert_eq!(store.try_delete(&map, "b", None, Origin::NONE).unwrap().lsn, 4);
 
     // The process dies: nothing is closed, the lock goes.
     disk.break_lock();
@@ -65,7 +65,7 @@ fn a_clear_hides_everything_at_once_and_history_shows_it() {
     for key in ["a", "b", "c"] {
         store.try_set(&map, &mut draft(b"s", key, b"v"), None).unwrap();
     }
-    assert_eq!(store.try_clear(&map).unwrap().count, 3);
+    assert_eq!(store.try_clear(&map, Origin::NONE).unwrap().count, 3);
     assert_eq!(map.live_count(), 0);
     assert_eq!(get(&store, b"s", "a"), None);
     store.try_set(&map, &mut draft(b"s", "a", b"w"), Some(0)).unwrap();
@@ -142,12 +142,12 @@ fn clears_free_values_and_walk_the_table_only_when_that_is_worth_it() {
         }
     }
     let full = map.size_bytes();
-    store.try_clear(&map).unwrap();
+    store.try_clear(&map, Origin::NONE).unwrap();
     assert!(map.size_bytes() <= full - 5_000 * 100, "the hidden values are freed");
     let mut walks = 0;
     for i in 0..1_000 {
         store.try_set(&map, &mut draft(b"s", &format!("k{i}"), &[7; 100]), None).unwrap();
-        store.try_clear(&map).unwrap();
+        store.try_clear(&map, Origin::NONE).unwrap();
         walks += usize::from(map.hidden_keys().is_empty());
     }
     assert!(walks < 10, "{walks} of 1,000 clears walked the table");

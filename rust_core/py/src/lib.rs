@@ -1,5 +1,6 @@
 //! `spellkeep._core`: translation between Python and `spellkeep-core`, one file per room, no logic of its own.
 mod allocator;
+pub mod correlation;
 pub mod errors;
 pub mod scope;
 pub mod store;
@@ -10,9 +11,13 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::correlation::{Correlation, correlation_var};
+    #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]
-    use super::store::{Batch, Changes, EntryBuffer, Items, ReadView, ScopeHandle, Store, store_salvage, store_verify};
+    use super::store::{
+        Batch, Change, Changes, EntryBuffer, Events, Items, ReadView, ScopeHandle, Store, store_salvage, store_verify,
+    };
     #[pymodule_export]
     use crate::value::{
         DictView, Limits, SequenceView, Tagged, ViewIter, value_decode, value_encode, value_use_registry, value_view,

@@ -178,7 +178,7 @@ pub fn key_str<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 
 /// The UTF-8 that `text` caches inside itself: no copy.
 #[inline]
-fn utf8<'a>(text: &'a Bound<'_, PyAny>, what: &str, surrogate_code: &str) -> PyResult<&'a str> {
+pub fn utf8<'a>(text: &'a Bound<'_, PyAny>, what: &str, surrogate_code: &str) -> PyResult<&'a str> {
     match text.cast::<PyString>() {
         Ok(string) => string.to_str().map_err(|failure| not_utf8(text.py(), failure, what, surrogate_code)),
         Err(_) => Err(not_str(text, what)),

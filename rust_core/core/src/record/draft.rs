@@ -1,7 +1,8 @@
 //! A record being written: scope, then value, then key go into one buffer that becomes the frame without a copy.
 
+use super::fields::expiry_bytes;
 use super::frame::{FLAG_FIELDS, FRAME_HEADER_BYTES, KEY_LEN_MAX, body_sum, header_sum};
-use super::{Fields, Kind, Lsn, Pos, StateClass};
+use super::{Fields, Kind, Lsn, Origin, Pos, StateClass};
 
 /// What the log adds to a draft at the moment of commit.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,8 @@ pub struct Draft {
     scope_end: usize,
     value_end: usize,
     key_end: usize,
-    fields: Fields,
+    expires_us: Option<u64>,
+    has_fields: bool,
 }
 
 impl Default for Draft {
@@ -45,7 +47,8 @@ impl Default for Draft {
             scope_end: 0,
             value_end: 0,
             key_end: 0,
-            fields: Fields::default(),
+            expires_us: None,
+            has_fields: false,
         }
     }
 }
@@ -61,7 +64,7 @@ impl Draft {
         self.scope_end = self.buf.len();
         self.value_end = self.scope_end;
         self.key_end = self.scope_end;
-        self.fields = Fields::default();
+        (self.expires_us, self.has_fields) = (None, false);
     }
 
     /// Where the encoded value is appended, between `begin` and `end`.
@@ -82,22 +85,27 @@ impl Draft {
     ///
     /// # Panics
     /// As [`Draft::end`].
-    pub fn end_with(&mut self, key: &[u8], fields: Fields) {
+    pub fn end_with(&mut self, key: &[u8], fields: Fields<'_>) {
         assert!(key.len() <= KEY_LEN_MAX && self.scope_end - FRAME_HEADER_BYTES <= usize::from(u16::MAX));
         self.value_end = self.buf.len();
         self.buf.extend_from_slice(key);
         self.key_end = self.buf.len();
-        self.fields = fields;
+        (self.expires_us, self.has_fields) = (fields.expires_us, !fields.is_empty());
         fields.write(&mut self.buf);
         self.buf.resize(self.buf.len().next_multiple_of(8) + 8, 0);
     }
 
     /// A finished draft in one go.
     pub fn of(kind: Kind, class: StateClass, scope: &[u8], key: &[u8], value: &[u8]) -> Self {
+        Self::from(kind, class, scope, key, value, Origin::NONE)
+    }
+
+    /// A finished draft in one go, that comes from somewhere.
+    pub fn from(kind: Kind, class: StateClass, scope: &[u8], key: &[u8], value: &[u8], origin: Origin<'_>) -> Self {
         let mut draft = Self::default();
         draft.begin(kind, class, scope);
         draft.value_buf().extend_from_slice(value);
-        draft.end(key);
+        draft.end_with(key, Fields::from(origin));
         draft
     }
 
@@ -116,11 +124,6 @@ impl Draft {
         self.class
     }
 
-    /// Its fields.
-    pub fn fields(&self) -> &Fields {
-        &self.fields
-    }
-
     /// Encoded scope.
     pub fn scope(&self) -> &[u8] {
         &self.buf[FRAME_HEADER_BYTES..self.scope_end]
@@ -134,13 +137,13 @@ impl Draft {
     /// When its value stops being there, in wall-clock microseconds since the Unix epoch.
     #[inline]
     pub fn expires_us(&self) -> Option<u64> {
-        self.fields.expires_us
+        self.expires_us
     }
 
     /// Value, key and expiry field side by side, as the index keeps them.
     #[inline]
     pub fn entry_bytes(&self) -> &[u8] {
-        &self.buf[self.scope_end..self.key_end + self.fields.expiry_bytes()]
+        &self.buf[self.scope_end..self.key_end + expiry_bytes(self.expires_us)]
     }
 
     /// Gives memory back after an unusually large value, so that one of them does not stay forever.
@@ -167,7 +170,7 @@ impl Draft {
         head[50..52].copy_from_slice(&((self.key_end - self.value_end) as u16).to_le_bytes());
         head[52] = self.kind as u8;
         head[53] = self.class as u8;
-        let flags = seal.flags | if self.fields.is_empty() { 0 } else { FLAG_FIELDS };
+        let flags = seal.flags | if self.has_fields { FLAG_FIELDS } else { 0 };
         head[54..56].copy_from_slice(&flags.to_le_bytes());
         let head_sum = header_sum(head, len, seal.seed);
         head[4..8].copy_from_slice(&head_sum.to_le_bytes());

@@ -2,6 +2,7 @@
 
 use crate::checksum::{xxh3_64, xxh3_64_with_seed};
 
+use super::fields::expiry_bytes;
 use super::le::{u16_at, u32_at, u64_at};
 use super::{Fields, Kind, Lsn, Pos, StateClass};
 
@@ -57,7 +58,7 @@ pub struct Frame<'a> {
     /// `FLAG_*`.
     pub flags: u16,
     /// What it says beyond its header.
-    pub fields: Fields,
+    pub fields: Fields<'a>,
     scope_end: usize,
     value_end: usize,
     key_end: usize,
@@ -129,10 +130,13 @@ impl<'a> Frame<'a> {
         if flags & !KNOWN_FLAGS != 0 || (key_end + fields_len).next_multiple_of(8) + 8 != len {
             return Err(Fault::Unknown);
         }
-        // Whoever applies a record counts on it: a removal has no value, a clear no key, a skip nothing.
-        let key_is_wrong = key_end - value_end > if kind == Kind::Clear { 0 } else { KEY_LEN_MAX };
+        // Whoever applies a record counts on it: a removal has no value, a clear no key, a skip nothing, an event a type.
+        let key_len = key_end - value_end;
+        let key_is_wrong = key_len > if kind == Kind::Clear { 0 } else { KEY_LEN_MAX };
+        let event_is_wrong = kind == Kind::Event && key_len == 0;
         let skip_is_wrong = kind == Kind::Skip && key_end != FRAME_HEADER_BYTES;
-        if (kind != Kind::Set && value_end != scope_end) || key_is_wrong || skip_is_wrong {
+        let value_is_wrong = !kind.has_value() && value_end != scope_end;
+        if value_is_wrong || key_is_wrong || skip_is_wrong || event_is_wrong {
             return Err(Fault::Unknown);
         }
         Ok(Self {
@@ -163,7 +167,7 @@ impl<'a> Frame<'a> {
         &self.bytes[FRAME_HEADER_BYTES..self.scope_end]
     }
 
-    /// Encoded value; empty for deletes and clears.
+    /// Encoded value; empty where the kind has none.
     pub fn value(&self) -> &'a [u8] {
         &self.bytes[self.scope_end..self.value_end]
     }
@@ -175,7 +179,7 @@ impl<'a> Frame<'a> {
 
     /// Value, key and expiry field side by side, as the index keeps them.
     pub fn entry_bytes(&self) -> &'a [u8] {
-        &self.bytes[self.scope_end..self.key_end + self.fields.expiry_bytes()]
+        &self.bytes[self.scope_end..self.key_end + expiry_bytes(self.fields.expires_us)]
     }
 
     /// Low half of the frame's checksum: what the next frame carries as `prev_sum`.
@@ -196,7 +200,7 @@ impl<'a> Frame<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Draft, Seal};
+    use super::super::{Draft, OriginBuf, Seal};
     use super::*;
 
     const SEAL: Seal =
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_record_says_when_it_expires_and_nothing_else_changes() {
-        let fields = Fields { expires_us: Some(77) };
+        let fields = Fields { expires_us: Some(77), ..Fields::default() };
         let mut draft = Draft::default();
         draft.begin(Kind::Set, StateClass::Standard, b"\x01");
         draft.value_buf().extend_from_slice(b"value");
@@ -278,6 +282,18 @@ mod tests {
         assert_eq!(parse(Kind::Clear, b"", b"value"), Err(Fault::Unknown));
         assert_eq!(parse(Kind::Clear, b"plan", b""), Err(Fault::Unknown));
         assert_eq!(parse(Kind::Skip, b"", b""), Err(Fault::Unknown), "a skip with a scope");
+        assert_eq!(parse(Kind::Event, b"plan.made", b"value"), Ok(Kind::Event));
+        assert_eq!(parse(Kind::Event, b"", b"value"), Err(Fault::Unknown), "an event without a type");
+    }
+
+    #[test]
+    fn a_record_says_where_it_comes_from_and_its_entry_does_not() {
+        let made = OriginBuf::new(Some(3), Some("req-42"), Some("anna"), &["billing"]).unwrap();
+        let mut draft = Draft::from(Kind::Set, StateClass::Standard, b"\x01", b"key", b"value", made.get());
+        let entry = draft.entry_bytes().to_vec();
+        let frame = Frame::parse(draft.seal(&SEAL).0, 5).unwrap();
+        assert_eq!((frame.fields.origin, frame.entry_bytes()), (made.get(), &entry[..]));
+        assert_eq!(entry, b"valuekey");
     }
 
     #[test]

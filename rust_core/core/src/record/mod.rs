@@ -7,6 +7,7 @@ mod fields;
 mod frame;
 pub mod le;
 mod mark;
+mod origin;
 
 pub use draft::{Draft, Seal};
 pub use fields::{EXPIRY_FIELD_BYTES, Fields};
@@ -14,6 +15,7 @@ pub use frame::{
     FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, KEY_LEN_MAX, frame_len,
 };
 pub use mark::{Mark, follows};
+pub use origin::{Origin, OriginBuf, OriginError};
 
 /// A version: the position of a record in the order of all records. The first is 1; 0 means "none".
 pub type Lsn = u64;
@@ -38,6 +40,8 @@ pub enum Kind {
     Expire = 4,
     /// Leaves out the versions before its own: a power loss may have taken them, and none is given twice.
     Skip = 5,
+    /// Says that something happened. Nothing that is stored changes, so the index and snapshots pass it over.
+    Event = 6,
 }
 
 impl Kind {
@@ -49,8 +53,21 @@ impl Kind {
             3 => Some(Self::Clear),
             4 => Some(Self::Expire),
             5 => Some(Self::Skip),
+            6 => Some(Self::Event),
             _ => None,
         }
+    }
+
+    /// Whether it changes what is stored under a key.
+    #[inline]
+    pub fn changes_entries(self) -> bool {
+        !matches!(self, Self::Skip | Self::Event)
+    }
+
+    /// Whether it has a value.
+    #[inline]
+    pub fn has_value(self) -> bool {
+        matches!(self, Self::Set | Self::Event)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{StoreError, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
 use crate::env::{Disk, fork};
-use crate::record::{Kind, Lsn, Mark, Pos};
+use crate::record::{Lsn, Mark, Pos};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 use crate::wal::{Retention, Wal, WalError};
 
@@ -335,7 +335,7 @@ impl Checkpointer {
         let (mut rows, mut bytes) = (Rows::new(), 0);
         while mark.lsn < target {
             let ended = scan.next(|frame, pos| {
-                if frame.kind != Kind::Skip {
+                if frame.kind.changes_entries() {
                     let (place, row) = (Row::place_of(frame), Row::encode(pos, frame.bytes()));
                     bytes += place.len() + row.len();
                     rows.insert(place, row);

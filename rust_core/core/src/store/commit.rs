@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError};
 use crate::index::{Meta, Place, ScopeMap, Undo};
-use crate::record::{Draft, Kind, Lsn, Pos, StateClass};
+use crate::record::{Draft, Kind, Lsn, Origin, Pos, StateClass};
 use crate::wal::{Append, Wal};
 
 /// What a delete or clear did.
@@ -65,9 +65,15 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::try_set`].
-    pub fn try_delete(&self, map: &ScopeMap, key: &str, if_version: Option<Lsn>) -> Result<Removed, StoreError> {
+    pub fn try_delete(
+        &self,
+        map: &ScopeMap,
+        key: &str,
+        if_version: Option<Lsn>,
+        origin: Origin<'_>,
+    ) -> Result<Removed, StoreError> {
         self.check()?;
-        let mut draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key.as_bytes(), &[]);
+        let mut draft = Draft::from(Kind::Delete, StateClass::Standard, map.scope(), key.as_bytes(), &[], origin);
         let time_us = self.wal.env().clock.now_us();
         let mut append = self.wal.append(draft.frame_len())?;
         let at = map.locate(draft.key());
@@ -87,9 +93,9 @@ impl Store {
     ///
     /// # Cost
     /// O(1) for the removal; amortised O(1) per key for giving the memory back, in small steps.
-    pub fn try_clear(&self, map: &ScopeMap) -> Result<Removed, StoreError> {
+    pub fn try_clear(&self, map: &ScopeMap, origin: Origin<'_>) -> Result<Removed, StoreError> {
         self.check()?;
-        let mut draft = Draft::of(Kind::Clear, StateClass::Standard, map.scope(), &[], &[]);
+        let mut draft = Draft::from(Kind::Clear, StateClass::Standard, map.scope(), &[], &[], origin);
         let time_us = self.wal.env().clock.now_us();
         let mut append = self.wal.append(draft.frame_len())?;
         let count = map.live_count();

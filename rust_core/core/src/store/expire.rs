@@ -98,7 +98,7 @@ mod tests {
         let mut draft = Draft::default();
         draft.begin(Kind::Set, StateClass::Standard, map.scope());
         draft.value_buf().extend_from_slice(b"value");
-        draft.end_with(key, Fields { expires_us });
+        draft.end_with(key, Fields { expires_us, ..Fields::default() });
         store.try_set(map, &mut draft, None).unwrap()
     }
 

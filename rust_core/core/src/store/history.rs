@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Store, StoreError};
 use crate::index::{Entry, ScopeMap};
-use crate::record::{Frame, Kind, Lsn, Pos, StateClass};
+use crate::record::{Frame, Kind, Lsn, Origin, Pos, StateClass};
 use crate::wal::{Damage, Scan, WalError};
 
 /// One committed change.
@@ -14,21 +14,20 @@ pub struct Change {
     pub lsn: Lsn,
     /// When, in wall-clock microseconds since the Unix epoch.
     pub time_us: u64,
-    /// Set, delete, expiry, or clear of the whole scope.
+    /// Set, delete, expiry, clear of the whole scope, or event.
     pub kind: Kind,
     /// Class of the value.
     pub class: StateClass,
     /// Whether a batch goes on with the next change.
     pub in_batch: bool,
-    /// Encoded scope.
-    pub scope: Box<[u8]>,
-    /// Key; empty for a clear.
-    pub key: Box<[u8]>,
-    /// Encoded value; empty unless it was set.
-    pub value: Box<[u8]>,
     /// When the value stops being there, in wall-clock microseconds since the Unix epoch; None: never.
     pub expires_us: Option<u64>,
     prev_pos: Pos,
+    /// Scope, value, key, origin, side by side: a feed makes many of these, each with one piece of memory.
+    body: Box<[u8]>,
+    scope_end: usize,
+    value_end: usize,
+    key_end: usize,
 }
 
 impl From<&Frame<'_>> for Change {
@@ -39,31 +38,69 @@ impl From<&Frame<'_>> for Change {
             kind: frame.kind,
             class: frame.class,
             in_batch: !frame.ends_commit(),
-            scope: frame.scope().into(),
-            key: frame.key().into(),
-            value: frame.value().into(),
             expires_us: frame.fields.expires_us,
             prev_pos: frame.prev_pos,
+            ..Self::made(frame.scope(), frame.key(), frame.value(), frame.fields.origin)
         }
     }
 }
 
 impl Change {
-    /// The one that a live entry comes from. Of its batch nothing is known.
+    /// Encoded scope.
+    pub fn scope(&self) -> &[u8] {
+        &self.body[..self.scope_end]
+    }
+
+    /// Key; empty for a clear; of an event its type.
+    pub fn key(&self) -> &[u8] {
+        &self.body[self.value_end..self.key_end]
+    }
+
+    /// Encoded value; empty where the kind has none.
+    pub fn value(&self) -> &[u8] {
+        &self.body[self.scope_end..self.value_end]
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin::of(&self.body[self.key_end..])
+    }
+
+    /// One of these parts, its other fields to be set.
+    fn made(scope: &[u8], key: &[u8], value: &[u8], origin: Origin<'_>) -> Self {
+        let (scope_end, value_end) = (scope.len(), scope.len() + value.len());
+        Self {
+            lsn: 0,
+            time_us: 0,
+            kind: Kind::Set,
+            class: StateClass::Standard,
+            in_batch: false,
+            expires_us: None,
+            prev_pos: 0,
+            body: [scope, value, key, origin.bytes()].concat().into(),
+            scope_end,
+            value_end,
+            key_end: value_end + key.len(),
+        }
+    }
+
+    /// One of these parts, its other fields to be set; None when the last is no origin.
+    pub fn of_parts(scope: &[u8], key: &[u8], value: &[u8], origin: &[u8]) -> Option<Self> {
+        Origin::read(origin).map(|origin| Self::made(scope, key, value, origin))
+    }
+
+    /// Whether both say the same, wherever they were read.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let head = |c: &Self| (c.lsn, c.time_us, c.kind, c.class, c.in_batch, c.expires_us);
+        let ends = |c: &Self| (c.scope_end, c.value_end, c.key_end);
+        head(self) == head(other) && ends(self) == ends(other) && self.body == other.body
+    }
+
+    /// The one that a live entry comes from. Of its batch and its origin nothing is known.
     fn of_entry(scope: &[u8], entry: &Entry) -> Self {
         let meta = entry.meta();
-        Self {
-            lsn: meta.lsn,
-            time_us: meta.time_us,
-            kind: Kind::Set,
-            class: meta.class,
-            in_batch: false,
-            scope: scope.into(),
-            key: entry.key().into(),
-            value: entry.value().into(),
-            expires_us: entry.expires_us(),
-            prev_pos: 0,
-        }
+        let (lsn, time_us, class, expires_us) = (meta.lsn, meta.time_us, meta.class, entry.expires_us());
+        Self { lsn, time_us, class, expires_us, ..Self::made(scope, entry.key(), entry.value(), Origin::NONE) }
     }
 }
 
@@ -71,10 +108,12 @@ impl Store {
     fn change_at(&self, pos: Pos, lsns: Range<Lsn>, scope: &[u8], key: &[u8]) -> Result<Change, StoreError> {
         let bytes = self.wal.read(pos)?;
         // `Wal::read` has verified the checksums; a record of another key here would be a wrong locator.
+        let of_the_key = |frame: &Frame<'_>| {
+            // An event may be called as a key is.
+            frame.kind.changes_entries() && frame.scope() == scope && frame.key() == key
+        };
         match Frame::parse(&bytes, self.wal.seed()) {
-            Ok(frame) if lsns.contains(&frame.lsn) && frame.scope() == scope && frame.key() == key => {
-                Ok((&frame).into())
-            }
+            Ok(frame) if lsns.contains(&frame.lsn) && of_the_key(&frame) => Ok((&frame).into()),
             _ => {
                 let what = format!("the record before version {} of a key is not where its locator says", lsns.end);
                 Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
@@ -134,10 +173,22 @@ impl Store {
         }
         if changes.is_empty() && last != 0 && limit > 0 {
             // Its record has left the log; what lives is known all the same.
-            changes.extend(self.thaw(map, key)?.map(|entry| Change::of_entry(scope, &entry)));
+            changes.extend(self.last_change(map, key)?);
         }
         changes.truncate(limit);
         Ok(changes)
+    }
+
+    /// The change that a live value comes from, when its record has left the log: the snapshot has it. A store in memory
+    /// has none, and so nobody knows where it came from.
+    fn last_change(&self, map: &ScopeMap, key: &[u8]) -> Result<Option<Change>, StoreError> {
+        let Some(entry) = self.thaw(map, key)? else { return Ok(None) };
+        let reader = self.keeper.checkpointer.snapshots.current().map(|snapshot| snapshot.reader());
+        let place = [map.scope(), key].concat();
+        let row = reader.map(|reader| reader.get(&place, self.wal.seed())).transpose()?.flatten();
+        let frame = row.as_ref().and_then(|bytes| Frame::parse(bytes, self.wal.seed()).ok());
+        let same = frame.filter(|frame| frame.lsn == entry.meta().lsn);
+        Ok(Some(same.map_or_else(|| Change::of_entry(map.scope(), &entry), |frame| Change::from(&frame))))
     }
 
     /// All changes with a version above `since`, oldest first, of every scope; above 0: all that the log has.

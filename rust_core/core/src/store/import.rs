@@ -79,11 +79,17 @@ impl Store {
     }
 
     fn prev_pos(&self, draft: &Draft) -> Pos {
+        if !draft.kind().changes_entries() {
+            return 0;
+        }
         let map = self.index.scope(draft.scope());
         if draft.kind() == Kind::Clear { map.cleared().1 } else { map.locate(draft.key()).prev_pos }
     }
 
     fn put_imported(&self, token: &mut WriteToken, draft: &Draft, lsn: Lsn, pos: Pos, time_us: u64) {
+        if !draft.kind().changes_entries() {
+            return;
+        }
         let map = self.index.scope(draft.scope());
         if draft.kind() == Kind::Clear {
             drop(map.apply_clear(token, lsn, pos));

@@ -150,6 +150,9 @@ impl Replay for Loader {
 
 /// Applies a committed record to the index, without its value once the budget is used up.
 fn take(index: &Index, token: &mut WriteToken, frame: &Frame<'_>, pos: Pos, budget_bytes: usize) {
+    if !frame.kind.changes_entries() {
+        return;
+    }
     let map = index.scope(frame.scope());
     if frame.kind == Kind::Clear {
         drop(map.apply_clear(token, frame.lsn, pos));

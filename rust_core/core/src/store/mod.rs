@@ -4,6 +4,7 @@ mod batch;
 mod checkpoint;
 mod cold;
 mod commit;
+mod event;
 mod expire;
 mod history;
 mod import;

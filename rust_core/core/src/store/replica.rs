@@ -55,6 +55,9 @@ impl Replica {
     }
 
     fn take(&mut self, frame: &Frame<'_>) {
+        if !frame.kind.changes_entries() {
+            return;
+        }
         let scope = self.scopes.entry(frame.scope().to_vec()).or_default();
         match frame.kind {
             // In a snapshot a clear comes before the keys that it has removed.

@@ -81,6 +81,11 @@ impl Wal {
             bytes.truncate(have + more);
         }
         let frame = Frame::parse(&bytes, self.seed).map_err(damaged)?;
+        // A record of another segment, of the same key and followed by its own successor, would pass all other checks.
+        let of_segment = segment.header.first_lsn..next.map_or(Lsn::MAX, |next| next.first_lsn);
+        if !of_segment.contains(&frame.lsn) {
+            return Err(self.damage(&segment.header, pos, OUT_OF_PLACE.to_owned()));
+        }
         let next =
             next.filter(|next| next.start == pos + len as u64).map(|next| (next.first_lsn, next.prev_sum, Kind::Set));
         let follows = next.or_else(|| {

@@ -3,6 +3,7 @@
 
 pub mod image;
 pub mod oracle;
+pub mod origins;
 pub mod sim;
 pub mod tree;
 pub mod ttl;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use spellkeep_core::env::mem::MemDisk;
 use spellkeep_core::env::{Disk, Env};
 use spellkeep_core::error::Coded;
-use spellkeep_core::record::{Draft, Kind, Lsn, StateClass};
+use spellkeep_core::record::{Draft, Kind, Lsn, Origin, StateClass};
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::{Durability, WalOptions};
 
@@ -84,7 +85,7 @@ pub fn set(store: &Store, scope: &[u8], key: &str, value: &[u8]) -> Result<Lsn, 
 /// A delete that is acknowledged when it returns Ok.
 pub fn delete(store: &Store, scope: &[u8], key: &str) -> Result<Lsn, StoreError> {
     let map = store.scope(scope);
-    let lsn = retry(store, 512, || store.try_delete(&map, key, None))?.lsn;
+    let lsn = retry(store, 512, || store.try_delete(&map, key, None, Origin::NONE))?.lsn;
     store.wal().acknowledge(lsn)?;
     Ok(lsn)
 }
@@ -92,7 +93,7 @@ pub fn delete(store: &Store, scope: &[u8], key: &str) -> Result<Lsn, StoreError>
 /// A clear that is acknowledged when it returns Ok.
 pub fn clear(store: &Store, scope: &[u8]) -> Result<Lsn, StoreError> {
     let map = store.scope(scope);
-    let lsn = retry(store, 512, || store.try_clear(&map))?.lsn;
+    let lsn = retry(store, 512, || store.try_clear(&map, Origin::NONE))?.lsn;
     store.wal().acknowledge(lsn)?;
     Ok(lsn)
 }

@@ -1,15 +1,17 @@
 //! What the store must hold: every record in order, which of them were acknowledged, which were said to be durable.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use spellkeep_core::error::Coded;
 use spellkeep_core::record::{Kind, Lsn};
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::Durability;
 
-use super::ttl::{draft_until, sim_clock};
-use super::{Rng, draft, retry};
+use super::origins::{drafted, origin_of};
+use super::ttl::sim_clock;
+use super::{Rng, retry};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rec {
@@ -71,6 +73,7 @@ impl Oracle {
             Kind::Set => drop(self.kept.insert(place, (lsn, record.value.clone(), record.expires_us))),
             Kind::Delete | Kind::Expire => drop(self.kept.remove(&place)),
             Kind::Clear => self.kept.retain(|(scope, _), _| *scope != record.scope),
+            Kind::Event => {}
             Kind::Skip => unreachable!("nobody asks for one"),
         }
         self.log.push((lsn, record));
@@ -92,7 +95,7 @@ impl Oracle {
 
     pub fn set(&mut self, store: &Store, scope: &[u8], key: &str, value: &[u8]) -> Result<(), StoreError> {
         let map = store.scope(scope);
-        let mut new = draft(Kind::Set, scope, key, value);
+        let mut new = drafted(Kind::Set, scope, key, value, None);
         match retry(store, new.frame_len(), || store.try_set(&map, &mut new, None)) {
             Err(StoreError::TooBig) => self.batch(store, vec![rec(Kind::Set, scope, key, value)]),
             done => self.took(store, done?, vec![rec(Kind::Set, scope, key, value)]),
@@ -109,7 +112,7 @@ impl Oracle {
         expected: Lsn,
     ) -> Result<(), StoreError> {
         let map = store.scope(scope);
-        let mut new = draft(Kind::Set, scope, key, value);
+        let mut new = drafted(Kind::Set, scope, key, value, None);
         let current = self.version(scope, key);
         match retry(store, new.frame_len(), || store.try_set(&map, &mut new, Some(expected))) {
             Err(StoreError::Conflict { expected: e, current: c, .. }) => {
@@ -140,7 +143,7 @@ impl Oracle {
     ) -> Result<(), StoreError> {
         let expires_us = Some(store.expires_us(ttl_us));
         let map = store.scope(scope);
-        let mut new = draft_until(scope, key, value, expires_us);
+        let mut new = drafted(Kind::Set, scope, key, value, expires_us);
         let record = Rec { expires_us, ..rec(Kind::Set, scope, key, value) };
         match retry(store, new.frame_len(), || store.try_set(&map, &mut new, None)) {
             Err(StoreError::TooBig) => self.batch(store, vec![record]),
@@ -185,14 +188,16 @@ impl Oracle {
 
     pub fn delete(&mut self, store: &Store, scope: &[u8], key: &str) -> Result<(), StoreError> {
         let map = store.scope(scope);
-        let removed = retry(store, 512, || store.try_delete(&map, key, None))?;
+        let origin = origin_of(Kind::Delete, scope, key.as_bytes(), b"");
+        let removed = retry(store, 512, || store.try_delete(&map, key, None, origin.get()))?;
         assert_eq!(removed.lsn != 0, self.version(scope, key) != 0);
         if removed.lsn == 0 { Ok(()) } else { self.took(store, removed.lsn, vec![rec(Kind::Delete, scope, key, b"")]) }
     }
 
     pub fn clear(&mut self, store: &Store, scope: &[u8]) -> Result<(), StoreError> {
         let map = store.scope(scope);
-        let removed = retry(store, 512, || store.try_clear(&map))?;
+        let origin = origin_of(Kind::Clear, scope, b"", b"");
+        let removed = retry(store, 512, || store.try_clear(&map, origin.get()))?;
         assert_eq!(removed.count, self.live().keys().filter(|(s, _)| s == scope).count());
         if removed.lsn == 0 { Ok(()) } else { self.took(store, removed.lsn, vec![rec(Kind::Clear, scope, "", b"")]) }
     }
@@ -201,15 +206,30 @@ impl Oracle {
     pub fn batch(&mut self, store: &Store, mut records: Vec<Rec>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for r in &records {
-            let draft = match r.expires_us {
-                None => draft(r.kind, &r.scope, &r.key, &r.value),
-                until => draft_until(&r.scope, &r.key, &r.value, until),
-            };
+            let draft = drafted(r.kind, &r.scope, &r.key, &r.value, r.expires_us);
             batch.push(Op { map: store.scope(&r.scope), draft, if_version: None });
         }
-        let big = batch.bytes() as u64 > store.wal().ring_commit_bytes_max();
+        let bytes = batch.bytes();
         records.retain(|r| r.kind == Kind::Set || self.version(&r.scope, &r.key) != 0);
-        match store.batch(&mut batch) {
+        let done = store.batch(&mut batch).map(|versions| versions.into_iter().max().unwrap_or(0));
+        self.tried(store, done, bytes, records)
+    }
+
+    pub fn emit(&mut self, store: &Store, scope: &[u8], key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let mut event = drafted(Kind::Event, scope, key, value, None);
+        let (done, bytes) = (store.emit(&mut event), event.frame_len());
+        self.tried(store, done, bytes, vec![rec(Kind::Event, scope, key, value)])
+    }
+
+    /// What became of a commit of so many bytes, which may be more than the ring takes.
+    fn tried(
+        &mut self,
+        store: &Store,
+        done: Result<Lsn, StoreError>,
+        bytes: usize,
+        records: Vec<Rec>,
+    ) -> Result<(), StoreError> {
+        match done {
             Err(e) => {
                 if e.code() == "store.poisoned" && self.maybe.is_empty() {
                     self.maybe = records;
@@ -217,9 +237,9 @@ impl Oracle {
                 Err(e)
             }
             Ok(_) if records.is_empty() => Ok(()),
-            Ok(versions) => {
-                let lsn = versions.into_iter().max().unwrap_or(0);
+            Ok(lsn) => {
                 self.took(store, lsn, records)?;
+                let big = bytes as u64 > store.wal().ring_commit_bytes_max();
                 if big && store.wal().options().durability != Durability::Process {
                     self.durable = lsn;
                 }
@@ -258,7 +278,9 @@ impl Oracle {
         let key = format!("k{}", rng.below(6));
         let len = lens[rng.below(5)];
         let value = rng.next().to_le_bytes().repeat(len / 8);
-        match rng.below(26) {
+        match rng.below(28) {
+            26 => self.emit(store, scope, &key, &value),
+            27 => self.emit(store, scope, "event", &value),
             20..=22 => self.set_ttl(store, scope, &key, &value, 1 + rng.next() % 20),
             23 | 24 => {
                 self.advance(store, rng.next() % 10);
@@ -284,113 +306,4 @@ impl Oracle {
             }
         }
     }
-
-    fn history(&self, place: &Place) -> Vec<(Lsn, Kind)> {
-        let mut found = Vec::new();
-        let mut live = false;
-        for (lsn, r) in &self.log {
-            let own = r.scope == place.0 && (r.key == place.1 || (r.kind == Kind::Clear && live));
-            if own {
-                live = r.kind == Kind::Set;
-                found.push((*lsn, r.kind));
-            }
-        }
-        found.reverse();
-        found
-    }
-
-    /// Memory shows exactly what the store took.
-    pub fn check_memory(&self, store: &Store) {
-        let mut seen = BTreeMap::new();
-        for map in store.live_scopes() {
-            for entry in store.list(&map, "") {
-                let key = String::from_utf8_lossy(entry.key()).into_owned();
-                assert_eq!(map.get(entry.key(), |e| e.meta().lsn), Some(entry.meta().lsn));
-                let found = (entry.meta().lsn, entry.value().to_vec(), entry.expires_us());
-                seen.insert((map.scope().to_vec(), key), found);
-            }
-        }
-        let live = self.live();
-        assert!(seen == live, "contents differ: {:?} and {:?}", brief(&seen), brief(&live));
-        assert_eq!(store.stats().1, live.len());
-    }
-
-    /// As [`Oracle::check_memory`]; nothing is said once a commit failed together with the log.
-    pub fn check_memory_unless_maybe(&self, store: &Store) {
-        if self.maybe.is_empty() {
-            self.check_memory(store);
-        }
-    }
-
-    /// After a reopening: everything up to some version, whole commits, at least up to `floor`. Goes on from there.
-    pub fn reopened(&mut self, store: &Store, floor: Lsn) {
-        let next = store.wal().last_lsn();
-        let last = last_record(store);
-        let floor = self.log.iter().map(|(lsn, _)| *lsn).filter(|lsn| *lsn <= floor).max().unwrap_or(0);
-        assert!(last >= floor, "version {floor} was acknowledged and {last} is the last one there");
-        self.given = self.given.max(self.acked);
-        if last > self.last() {
-            for r in std::mem::take(&mut self.maybe) {
-                self.push(r);
-            }
-            self.ends.insert(self.last());
-        }
-        assert!(last == 0 || self.ends.contains(&last), "version {last} does not end a commit");
-        let log = std::mem::take(&mut self.log);
-        self.kept.clear();
-        self.maybe.clear();
-        for (lsn, record) in log.into_iter().take_while(|(lsn, _)| *lsn <= last) {
-            self.last = lsn - 1;
-            self.push(record);
-        }
-        self.ends.retain(|end| *end <= last);
-        self.last = next;
-        self.ends.insert(next);
-        (self.acked, self.durable) = (last, last);
-        self.now_us = store.expires_us(0);
-        self.check(store);
-    }
-
-    /// Memory, changes and histories show exactly what the store took.
-    pub fn check(&self, store: &Store) {
-        self.check_memory(store);
-        let mut changes = store.changes(0).unwrap();
-        let first = store.wal().first_lsn();
-        let mut expected = self.log.iter().skip_while(|(lsn, _)| *lsn < first);
-        while let Some(change) = changes.next_change().unwrap() {
-            let key = String::from_utf8_lossy(&change.key).into_owned();
-            let (scope, value, expires_us) = (change.scope.to_vec(), change.value.to_vec(), change.expires_us);
-            let got = Rec { kind: change.kind, scope, key, value, expires_us };
-            assert_eq!(Some(&(change.lsn, got)), expected.next());
-        }
-        assert!(expected.next().is_none());
-        let places: BTreeSet<Place> = self.log.iter().map(|(_, r)| (r.scope.clone(), r.key.clone())).collect();
-        for place in places.iter().filter(|(_, key)| !key.is_empty()) {
-            let map: Arc<_> = store.scope(&place.0);
-            let got = store.history(&map, &place.1, usize::MAX).unwrap();
-            let mut expected = self.history(place);
-            let newest = expected.first().copied();
-            expected.retain(|(lsn, _)| *lsn >= first);
-            // A clear is told as the end of what it removed.
-            while expected.pop_if(|(_, kind)| *kind == Kind::Clear).is_some() {}
-            if expected.is_empty() && self.live().contains_key(place) {
-                expected.extend(newest);
-            }
-            assert_eq!(got.iter().map(|c| (c.lsn, c.kind)).collect::<Vec<_>>(), expected, "{place:?}");
-        }
-    }
-}
-
-/// The last version that is a record's: one in the log, or what a snapshot has everything up to.
-fn last_record(store: &Store) -> Lsn {
-    let mut changes = store.changes(0).unwrap();
-    let mut last = store.recovery().snapshot_lsn;
-    while let Some(change) = changes.next_change().unwrap() {
-        last = change.lsn.max(last);
-    }
-    last
-}
-
-fn brief(state: &Live) -> Vec<(&str, Lsn, usize, Option<u64>)> {
-    state.iter().map(|((_, key), (lsn, value, until))| (key.as_str(), *lsn, value.len(), *until)).collect()
 }

@@ -34,7 +34,7 @@ pub fn draft_until(scope: &[u8], key: &str, value: &[u8], expires_us: Option<u64
     let mut draft = Draft::default();
     draft.begin(Kind::Set, StateClass::Standard, scope);
     draft.value_buf().extend_from_slice(value);
-    draft.end_with(key.as_bytes(), Fields { expires_us });
+    draft.end_with(key.as_bytes(), Fields { expires_us, ..Fields::default() });
     draft
 }
 

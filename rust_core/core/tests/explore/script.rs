@@ -106,6 +106,16 @@ fn wait(o: &mut Oracle, s: &Store) -> Done {
     Ok(())
 }
 
+fn event(o: &mut Oracle, s: &Store) -> Done {
+    let value = value(o, 40);
+    o.emit(s, S, "a", &value)
+}
+
+fn event_larger_than_the_ring(o: &mut Oracle, s: &Store) -> Done {
+    let value = value(o, s.wal().stats().ring_bytes as usize + 1000);
+    o.emit(s, S, "a", &value)
+}
+
 fn expire(o: &mut Oracle, s: &Store) -> Done {
     o.expire(s)
 }
@@ -127,6 +137,10 @@ const SCRIPTS: &[(&str, &[Step])] = &[
     (
         "expiry of more",
         &[short_lived, large_and_short_lived, wait, small, expire, flush, short_lived, wait, expire, clear],
+    ),
+    (
+        "events",
+        &[event, small, event, flush, event, checkpoint, event, checkpoint, small, event_larger_than_the_ring, event],
     ),
     ("written, not synced", &[small, write_out, page, write_out, other, write_out, flush, small, write_out, delete]),
 ];

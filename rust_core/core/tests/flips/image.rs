@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spellkeep_core::env::Disk;
 use spellkeep_core::env::disk::read_file;
-use spellkeep_core::record::{Draft, Kind, Lsn, StateClass};
+use spellkeep_core::record::{Draft, Kind, Lsn, OriginBuf, StateClass};
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::{Durability, WalOptions};
 
@@ -113,6 +113,14 @@ impl Life {
         self.commit(drafts);
     }
 
+    fn emit(&mut self, event: &str, len: usize) {
+        let origin = OriginBuf::new(Some(3), Some("req-42"), Some("anna"), &["one", "two"]).unwrap();
+        let value = self.value(len);
+        let mut draft = Draft::from(Kind::Event, CLASSES[0], S, event.as_bytes(), &value, origin.get());
+        let lsn = self.store.emit(&mut draft).unwrap();
+        self.store.wal().acknowledge(lsn).unwrap();
+    }
+
     fn flush(&self) {
         self.store.wal().flush().unwrap();
     }
@@ -127,6 +135,7 @@ fn first(life: &mut Life) {
         life.put(S, key, SECTOR_VALUE);
     }
     life.put(T, "t", 9);
+    life.emit("a", 20);
     life.put(T, "empty", 0);
     delete(&life.store, S, "b").unwrap();
     life.flush();
@@ -161,6 +170,7 @@ fn fourth(life: &mut Life) {
     life.flush();
     life.put(S, "b", SECTOR_VALUE);
     life.put(T, "v", 70);
+    life.emit("made", 10);
     life.store.wal().drain(false).unwrap();
     // From here on only the ring holds it.
     life.batch(&[(S, "a", 90), (T, "w", 10)], &[(S, "e")]);
@@ -168,6 +178,7 @@ fn fourth(life: &mut Life) {
     life.put(S, "c", SECTOR_VALUE);
     clear(&life.store, T).unwrap();
     life.put(T, "w", 40);
+    life.emit("a", 30);
     delete(&life.store, S, "f").unwrap();
     life.put(S, "last", 25);
 }

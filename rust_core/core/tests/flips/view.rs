@@ -67,21 +67,22 @@ impl View {
         let mut live = BTreeMap::new();
         let mut histories: BTreeMap<Place, Vec<Change>> = places.iter().map(|p| (p.clone(), Vec::new())).collect();
         for change in changes {
-            let place = (change.scope.clone(), change.key.clone());
+            let place = (Box::from(change.scope()), Box::from(change.key()));
             match change.kind {
                 Kind::Set => {
-                    drop(live.insert(place.clone(), (change.lsn, change.time_us, change.class, change.value.clone())));
+                    drop(live.insert(place.clone(), (change.lsn, change.time_us, change.class, change.value().into())));
                 }
                 Kind::Delete | Kind::Expire => drop(live.remove(&place)),
+                Kind::Event => continue,
                 Kind::Skip => unreachable!("the feed leaves them out"),
                 Kind::Clear => {
                     for ((scope, _), history) in &mut histories {
                         let removes = history.first().is_some_and(|last| last.kind == Kind::Set);
-                        if *scope == change.scope && removes {
+                        if **scope == *change.scope() && removes {
                             history.insert(0, change.clone());
                         }
                     }
-                    live.retain(|(scope, _), _| *scope != change.scope);
+                    live.retain(|(scope, _): &Place, _| **scope != *change.scope());
                     continue;
                 }
             }
@@ -144,8 +145,8 @@ pub enum Seen {
 
 impl Truth {
     pub fn new(changes: Vec<Change>) -> Self {
-        let keyed = changes.iter().filter(|change| change.kind != Kind::Clear);
-        let mut places: BTreeSet<Place> = keyed.map(|c| (c.scope.clone(), c.key.clone())).collect();
+        let keyed = changes.iter().filter(|change| !matches!(change.kind, Kind::Clear | Kind::Event));
+        let mut places: BTreeSet<Place> = keyed.map(|c| (c.scope().into(), c.key().into())).collect();
         places.insert((Box::from(*b"\x01"), Box::from(*b"never written")));
         Self { whole: View::of(&changes, &places), places }
     }

@@ -32,6 +32,10 @@ fn look(bytes: &[u8], seed: u64) {
     assert!(frame.bytes()[FRAME_HEADER_BYTES..].starts_with(&parts));
     assert!(frame.entry_bytes().starts_with(&[frame.value(), frame.key()].concat()));
     assert!(frame.proven_durable() < frame.lsn.max(1));
+    let origin = frame.fields.origin;
+    assert!(origin.bytes().len() <= 10 + 130 + 130 + 257);
+    let texts = origin.correlation().into_iter().chain(origin.actor()).chain(origin.tags());
+    assert!(texts.into_iter().all(|text| !text.is_empty()), "a text without a byte");
 }
 
 pub fn run(bytes: &[u8]) {
@@ -48,11 +52,12 @@ pub fn run(bytes: &[u8]) {
         mend(&mut mended, 0, seed);
         return look(&mended, seed);
     }
-    let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Expire, Kind::Skip][from.below(5)];
+    let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Expire, Kind::Skip, Kind::Event][from.below(6)];
     let class = [StateClass::Trusted, StateClass::Standard][from.below(2)];
     let (scope, key, value) = (from.bytes(), from.bytes(), from.bytes());
     let (scope, key, value) = match kind {
         Kind::Set => (scope, key, value),
+        Kind::Event => (scope, if key.is_empty() { &b"e"[..] } else { key }, value),
         Kind::Delete | Kind::Expire => (scope, key, &[][..]),
         Kind::Clear => (scope, &[][..], &[][..]),
         Kind::Skip => (&[][..], &[][..], &[][..]),

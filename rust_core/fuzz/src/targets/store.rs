@@ -165,7 +165,7 @@ impl File {
     fn grow(&mut self, from: &mut Source<'_>, seed: u64) {
         let Some(at) = self.frames.last().copied() else { return };
         let Ok(last) = Frame::parse(self.bytes.get(at..).unwrap_or_default(), seed) else { return };
-        let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Skip][from.below(4)];
+        let kind = [Kind::Set, Kind::Delete, Kind::Clear, Kind::Skip, Kind::Event][from.below(5)];
         let key = [&b"a"[..], b"b", b"new"][from.below(3)];
         let left_out = u64::from(if kind == Kind::Skip { from.u8() } else { from.u8() / 200 });
         let seal = Seal {

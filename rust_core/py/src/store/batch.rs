@@ -15,6 +15,7 @@ use super::read::live;
 use super::write;
 use super::write::How;
 use super::{Shared, Ttl, Version, state_class};
+use crate::correlation;
 use crate::errors::raise;
 use crate::scope::{StateScope, key_str};
 
@@ -125,7 +126,8 @@ impl Batch {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let map = self.map(scope);
         let key = key_str(key)?.as_bytes();
-        let draft = Draft::of(Kind::Delete, StateClass::Standard, map.scope(), key, &[]);
+        let current = correlation::current(scope.py())?;
+        let draft = Draft::from(Kind::Delete, StateClass::Standard, map.scope(), key, &[], current.origin());
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
 
@@ -139,7 +141,8 @@ impl Batch {
             return Ok(0);
         };
         let meta = entry.meta();
-        let draft = Draft::of(Kind::Set, meta.class, map.scope(), key_str(to)?.as_bytes(), entry.value());
+        let (to, current) = (key_str(to)?.as_bytes(), correlation::current(scope.py())?);
+        let draft = Draft::from(Kind::Set, meta.class, map.scope(), to, entry.value(), current.origin());
         self.add(scope.py(), Op { map, draft, if_version: None })?;
         Ok(meta.lsn)
     }

@@ -1,87 +1,237 @@
-//! Committed changes as rows; `spellkeep.store.Change` is what users see.
+//! Committed changes, and the cursor that gives them one by one.
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
-use spellkeep_core::record::Kind;
-use spellkeep_core::store::{self, Change, StoreError};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
+use spellkeep_core::record::{Kind, StateClass};
+use spellkeep_core::store::{self, StoreError};
 use spellkeep_core::sync::Arc;
 
 use super::Shared;
+use super::entry::{class_of, time_of};
 use super::failure::to_py;
 use super::read::key_object;
+use crate::correlation::tags_of;
 use crate::scope::StateScope;
+use crate::value::decode;
 
-/// Version, microseconds since the epoch, operation, scope, key, encoded value, number of the class, batch goes on,
-/// microseconds since the epoch when it expires.
-pub type Row<'py> = (
-    u64,
-    u64,
-    &'static str,
-    StateScope,
-    Option<Bound<'py, PyString>>,
-    Option<Bound<'py, PyBytes>>,
-    u8,
-    bool,
-    Option<u64>,
-);
+/// How many changes a cursor reads ahead.
+const READ_AHEAD_COUNT: usize = 256;
 
-/// One change as a row.
-pub fn row<'py>(py: Python<'py>, change: &Change) -> PyResult<Row<'py>> {
-    let operation = match change.kind {
-        Kind::Set => "set",
-        Kind::Delete => "delete",
-        Kind::Clear => "clear",
-        Kind::Expire => "expire",
-        Kind::Skip => "skip",
-    };
-    let key = if change.kind == Kind::Clear { None } else { Some(key_object(py, &change.key)?) };
-    let value = (change.kind == Kind::Set).then(|| PyBytes::new(py, &change.value));
-    let scope = StateScope::from_encoded(change.scope.clone());
-    Ok((
-        change.lsn,
-        change.time_us,
-        operation,
-        scope,
-        key,
-        value,
-        change.class as u8,
-        change.in_batch,
-        change.expires_us,
-    ))
+/// One committed change.
+#[pyclass(frozen, module = "spellkeep.changes")]
+pub struct Change(store::Change);
+
+/// What a change is pickled as: version, time, kind, class, whether the batch goes on, expiry, scope, key, value, origin.
+type Parts = (u64, u64, u8, u8, bool, Option<u64>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
+impl From<store::Change> for Change {
+    fn from(change: store::Change) -> Self {
+        Self(change)
+    }
 }
 
-/// A cursor over all committed changes.
-#[pyclass(frozen, module = "spellkeep._core")]
+#[pymethods]
+impl Change {
+    #[classattr]
+    #[pyo3(name = "__match_args__")]
+    const MATCH_ARGS: (&'static str, &'static str, &'static str, &'static str, &'static str) =
+        ("version", "at", "operation", "scope", "key");
+
+    /// Its version; strictly increasing over all scopes.
+    #[getter]
+    fn version(&self) -> u64 {
+        self.0.lsn
+    }
+
+    /// When it was written, in UTC, by the clock of the writer's machine.
+    #[getter]
+    fn at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        time_of(py, self.0.time_us)
+    }
+
+    /// What it did.
+    #[getter]
+    fn operation(&self) -> &'static str {
+        match self.0.kind {
+            Kind::Set => "set",
+            Kind::Delete => "delete",
+            Kind::Clear => "clear",
+            Kind::Expire => "expire",
+            Kind::Skip => "skip",
+            Kind::Event => "event",
+        }
+    }
+
+    /// Where.
+    #[getter]
+    fn scope(&self) -> StateScope {
+        StateScope::from_encoded(self.0.scope().into())
+    }
+
+    /// Which key; of an event its type; None for a clear.
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {
+        (self.0.kind != Kind::Clear).then(|| key_object(py, self.0.key())).transpose()
+    }
+
+    /// Class of the value.
+    #[getter]
+    fn state_class<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        class_of(py, self.0.class)
+    }
+
+    /// Whether the next version belongs to the same batch.
+    #[getter]
+    fn in_batch(&self) -> bool {
+        self.0.in_batch
+    }
+
+    /// From when on the value is not there, in UTC; None: it stays, or nothing was set.
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.expires_us.map(|expires_us| time_of(py, expires_us)).transpose()
+    }
+
+    /// The value that was set, or the data of an event, decoded on access; None for every other operation.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.kind.has_value().then(|| decode(py, self.0.value(), None)).transpose()
+    }
+
+    /// The correlation id, or None.
+    #[getter]
+    fn correlation(&self) -> Option<&str> {
+        self.0.origin().correlation()
+    }
+
+    /// Who asked for it, or None.
+    #[getter]
+    fn actor(&self) -> Option<&str> {
+        self.0.origin().actor()
+    }
+
+    /// The version of the record or event that caused it, or None.
+    #[getter]
+    fn cause(&self) -> Option<u64> {
+        self.0.origin().cause()
+    }
+
+    /// Names to find it by.
+    #[getter]
+    fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tags_of(py, &self.0.origin())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (version, operation) = (self.0.lsn, self.operation());
+        let scope = Bound::new(py, self.scope())?.str()?.to_string();
+        let key = self.key(py)?.map(|key| Ok::<_, PyErr>(format!(" {}", key.repr()?))).transpose()?.unwrap_or_default();
+        let at = self.at(py)?.call_method0("isoformat")?;
+        Ok(format!("<Change {version}: {operation} {scope}{key} at {at}>"))
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.0.says_the_same(&other.0)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        (self.0.lsn, self.0.time_us, PyBytes::new(py, self.0.key())).into_pyobject(py)?.hash()
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Parts,))> {
+        let change = &slf.get().0;
+        let parts = (
+            change.lsn,
+            change.time_us,
+            change.kind as u8,
+            change.class as u8,
+            change.in_batch,
+            change.expires_us,
+            change.scope().to_vec(),
+            change.key().to_vec(),
+            change.value().to_vec(),
+            change.origin().bytes().to_vec(),
+        );
+        Ok((slf.get_type().getattr("_restore")?, (parts,)))
+    }
+
+    /// The change that was pickled as these parts.
+    #[classmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(_cls: &Bound<'_, PyType>, parts: Parts) -> PyResult<Self> {
+        let (lsn, time_us, kind, class, in_batch, expires_us, scope, key, value, origin) = parts;
+        let restored = || {
+            let mut change = store::Change::of_parts(&scope, &key, &value, &origin)?;
+            (change.lsn, change.time_us, change.in_batch, change.expires_us) = (lsn, time_us, in_batch, expires_us);
+            (change.kind, change.class) = (Kind::from_byte(kind)?, StateClass::from_byte(class)?);
+            Some(change)
+        };
+        restored().map(Self).ok_or_else(|| pyo3::exceptions::PyValueError::new_err("not what a change is pickled as"))
+    }
+}
+
+/// Committed changes in the order of their versions, up to the last one there is.
+#[pyclass(frozen, module = "spellkeep.changes")]
 pub struct Changes {
     shared: Arc<Shared>,
     cursor: Mutex<store::Changes>,
+    ready: Mutex<VecDeque<store::Change>>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Changes {
     /// A cursor that starts behind version `since`.
     pub fn new(shared: &Arc<Shared>, since: u64) -> Result<Self, StoreError> {
-        Ok(Self { shared: Arc::clone(shared), cursor: Mutex::new(shared.changes(since)?) })
+        let cursor = Mutex::new(shared.changes(since)?);
+        Ok(Self { shared: Arc::clone(shared), cursor, ready: Mutex::default() })
+    }
+
+    /// Reads on. Called without the interpreter, which nobody waits for while he has the cursor.
+    fn read(&self) -> Result<Option<store::Change>, StoreError> {
+        let mut cursor = held(&self.cursor);
+        // Another thread may have read on meanwhile.
+        if let Some(change) = held(&self.ready).pop_front() {
+            return Ok(Some(change));
+        }
+        let Some(first) = cursor.next_change()? else { return Ok(None) };
+        let mut more = Vec::with_capacity(READ_AHEAD_COUNT);
+        while more.len() < READ_AHEAD_COUNT {
+            match cursor.next_change() {
+                Ok(Some(change)) => more.push(change),
+                // Damage is met again, by whoever reads on from here.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        held(&self.ready).extend(more);
+        Ok(Some(first))
     }
 }
 
 #[pymethods]
 impl Changes {
-    /// Up to `count` more rows; fewer at the end of the log, where more may come later.
-    fn next_rows<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Vec<Row<'py>>> {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Change>> {
+        if let Some(change) = held(&self.ready).pop_front() {
+            return Ok(Some(Change(change)));
+        }
         self.shared.check().map_err(|e| to_py(py, e))?;
-        let read = py.detach(|| {
-            let mut cursor = self.cursor.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let mut changes = Vec::new();
-            while changes.len() < count {
-                match cursor.next_change()? {
-                    Some(change) => changes.push(change),
-                    None => break,
-                }
-            }
-            Ok(changes)
-        });
-        read.map_err(|e| to_py(py, e))?.iter().map(|change| row(py, change)).collect()
+        Ok(py.detach(|| self.read()).map_err(|e| to_py(py, e))?.map(Change))
     }
 }

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAnyMethods, PyDelta, PyTuple, PyType};
 use spellkeep_core::index;
+use spellkeep_core::record::StateClass;
 
 use super::read::value_of;
 
@@ -41,6 +42,16 @@ impl Parts {
         let (seconds, micros) = ((rest_us / 1_000_000) as i32, (rest_us % 1_000_000) as i32);
         self.epoch.bind(py).add(PyDelta::new(py, days as i32, seconds, micros, false)?)
     }
+}
+
+/// The moment that lies so many microseconds after the Unix epoch.
+pub fn time_of(py: Python<'_>, time_us: u64) -> PyResult<Bound<'_, PyAny>> {
+    Parts::get(py)?.time(py, time_us)
+}
+
+/// The member of `StateClass`.
+pub fn class_of(py: Python<'_>, class: StateClass) -> PyResult<Bound<'_, PyAny>> {
+    Ok(Parts::get(py)?.state_classes[class as usize].bind(py).clone())
 }
 
 /// The entry, with its value. It may call registered decode functions.

@@ -14,7 +14,7 @@ use spellkeep_core::store::{self, StoreOptions};
 use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
-use super::changes::{Changes, Row, row};
+use super::changes::{Change, Changes};
 use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
 use super::failure::{missing, to_py};
 use super::figures;
@@ -234,24 +234,18 @@ impl Store {
         Ok(self.shared.live_scopes().iter().map(|map| StateScope::from_encoded(map.scope().into())).collect())
     }
 
-    /// The last `limit` changes of a key, newest first, as rows.
-    #[pyo3(name = "_history_rows")]
-    fn history_rows<'py>(
-        &self,
-        py: Python<'py>,
-        scope: &Bound<'py, StateScope>,
-        key: &Bound<'py, PyAny>,
-        limit: usize,
-    ) -> PyResult<Vec<Row<'py>>> {
-        let key = key_str(key)?;
+    /// The last `limit` changes of a key, newest first.
+    #[pyo3(signature = (scope, key, *, limit=100))]
+    fn history(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, limit: usize) -> PyResult<Vec<Change>> {
+        let (py, key) = (scope.py(), key_str(key)?);
         let Some(map) = self.known(scope)? else { return Ok(Vec::new()) };
         let changes = py.detach(|| self.shared.history(&map, key, limit)).map_err(|e| to_py(py, e))?;
-        changes.iter().map(|change| row(py, change)).collect()
+        Ok(changes.into_iter().map(Change::from).collect())
     }
 
     /// A cursor over all changes with a version above `since`.
-    #[pyo3(name = "_changes_cursor")]
-    fn changes_cursor(&self, py: Python<'_>, since: Version) -> PyResult<Changes> {
+    #[pyo3(signature = (*, since=Version::NONE), text_signature = "($self, *, since=0)")]
+    fn changes(&self, py: Python<'_>, since: Version) -> PyResult<Changes> {
         Changes::new(&self.shared, since.number()).map_err(|e| to_py(py, e))
     }
 

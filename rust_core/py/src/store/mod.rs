@@ -4,6 +4,7 @@ mod batch;
 mod changes;
 mod damage;
 mod entry;
+mod events;
 mod failure;
 mod figures;
 mod handle;
@@ -26,8 +27,9 @@ use spellkeep_core::record::StateClass;
 use spellkeep_core::store;
 
 pub use batch::Batch;
-pub use changes::Changes;
+pub use changes::{Change, Changes};
 pub use damage::{store_salvage, store_verify};
+pub use events::Events;
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};

@@ -10,6 +10,7 @@ use super::Shared;
 use super::failure::to_py;
 use super::read::live;
 use super::write::{How, commit_batch, draft_value};
+use crate::correlation;
 
 /// Stores `value` under `key` and, in the same batch, what was there under `past/KEY/VERSION.TIME` (in hexadecimal digits).
 /// Returns the version, and whether anything was there. Errors: `cas.version_mismatch` when it changed meanwhile.
@@ -30,7 +31,8 @@ pub fn replace(
         let meta = entry.meta();
         version = meta.lsn;
         let name = format!("past/{key}/{:012x}.{:014x}", meta.lsn, meta.time_us);
-        let kept = Draft::of(Kind::Set, meta.class, map.scope(), name.as_bytes(), entry.value());
+        let current = correlation::current(py)?;
+        let kept = Draft::from(Kind::Set, meta.class, map.scope(), name.as_bytes(), entry.value(), current.origin());
         batch.push(Op { map: Arc::clone(map), draft: kept, if_version: None });
     }
     batch.push(Op { map: Arc::clone(map), draft, if_version: Some(version) });

@@ -12,6 +12,7 @@ use spellkeep_core::sync::Arc;
 use super::failure::to_py;
 use super::read::{live, value_of};
 use super::{Shared, Ttl, Version};
+use crate::correlation;
 use crate::errors::raise;
 use crate::value::encode_into;
 
@@ -46,10 +47,9 @@ pub fn draft_value(
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
     encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
-    match how.ttl {
-        None => draft.end(key.as_bytes()),
-        Some(ttl) => draft.end_with(key.as_bytes(), Fields { expires_us: Some(shared.expires_us(ttl.us())) }),
-    }
+    let current = correlation::current(value.py())?;
+    let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
+    draft.end_with(key.as_bytes(), Fields { expires_us, origin: current.origin() });
     Ok(())
 }
 
@@ -138,7 +138,8 @@ pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyRes
 
 /// Removes a key; returns the tombstone's version, or 0 when there was nothing.
 pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: How) -> PyResult<u64> {
-    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, how.if_version.map(Version::number)))?;
+    let (current, if_version) = (correlation::current(py)?, how.if_version.map(Version::number));
+    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, if_version, current.origin()))?;
     if how.acknowledge && removed.count > 0 {
         acknowledge(py, shared, removed.lsn)?;
     }
@@ -147,7 +148,9 @@ pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: H
 
 /// Removes every key of a scope.
 pub fn clear(py: Python<'_>, shared: &Shared, map: &ScopeMap, acknowledged: bool) -> PyResult<Removed> {
-    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map)))?;
+    let current = correlation::current(py)?;
+    let origin = current.origin();
+    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map, origin)))?;
     if acknowledged && removed.count > 0 {
         acknowledge(py, shared, removed.lsn)?;
     }
