@@ -15,6 +15,7 @@ mod _core {
     use super::store::{Batch, Changes, EntryBuffer, Items, ReadView, ScopeHandle, Store, store_salvage, store_verify};
     #[pymodule_export]
     use crate::value::{
-        DictView, Limits, SequenceView, Tagged, ViewIter, value_decode, value_encode, value_use_registry, value_view,
+        DictView, Limits, SequenceView, Tagged, ViewIter, value_changed, value_decode, value_encode,
+        value_use_registry, value_view,
     };
 }
