@@ -32,6 +32,7 @@ __all__ = [
     "correlation_var",
     "store_salvage",
     "store_verify",
+    "value_changed",
     "value_decode",
     "value_encode",
     "value_use_registry",
@@ -187,6 +188,11 @@ class ViewIter:
 
 def value_encode(value: Any, *, limits: Limits | None = None) -> bytes:
     """Encode a value as the store would keep it."""
+
+def value_changed(
+    items: list[Any], copies: list[Any], *, parts: tuple[Any, ...] | None = None, sole: bool = False
+) -> list[int]:
+    """Find the places at which two lists differ: where the items would not be kept as the same bytes."""
 
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""
