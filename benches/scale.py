@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from time import perf_counter
 
 import spellkeep as sk
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.results import Goal, Results
 
 # Keys and bytes of a value: many small ones, and 10 GB.
@@ -80,23 +80,14 @@ def measure(folder: Path, case: str, key_count: int, size_bytes: int) -> list[Go
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="Stores larger than memory is meant to be.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="a fiftieth of it")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
-    chosen = parser.parse_args()
+    chosen = options("Stores larger than memory is meant to be.", quick="a fiftieth of it").parse_args()
     method = "One process fills a store, reads values back at random, compares each, and opens the store again."
     results = Results("scale", "More than memory holds", method, machine.describe(chosen.folder))
     for case, (key_count, size_bytes) in CASES.items():
         with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
             count = key_count // 50 if chosen.quick else key_count
             results.goals += measure(Path(made) / "store", case, count, size_bytes)
-    for goal in results.goals:
-        met = {True: "met", False: "MISSED", None: ""}[goal.met]
-        print(f"{goal.name}: {goal.figure:,.2f} {goal.unit} {met} ({goal.definition})", flush=True)
-    if chosen.json:
-        results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":
