@@ -48,8 +48,8 @@ def main() -> int:
     event_count = chosen.events // (100 if chosen.quick else 1)
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
         method = (
-            f"A log of {event_count:,} changes, a fifth of them events, {_PER_CORRELATION} of each correlation id, five "
-            f"pieces of work at a time, {_AGENTS} agents. {_ASKED} correlation ids at random, one question each."
+            f"A log of {event_count:,} changes, a fifth of them events, {_PER_CORRELATION} of each correlation id, "
+            f"five pieces of work at a time, {_AGENTS} agents. {_ASKED} correlation ids at random, one question each."
         )
         results = Results("timelines", "Timelines", method, machine.describe(Path(made)))
         with sk.open(Path(made) / "state", keep_log_bytes=1 << 40) as state:
