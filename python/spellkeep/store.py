@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
+from spellkeep._timelines import TimelineCalls
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
@@ -47,7 +48,7 @@ def _close_all() -> None:
             sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
-class StateManager(AgentCalls, _core.Store):
+class StateManager(AgentCalls, TimelineCalls, _core.Store):
     """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
 
     Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory
