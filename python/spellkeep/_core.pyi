@@ -264,6 +264,10 @@ class Change:
 
     __match_args__: ClassVar[tuple[str, ...]]
     @property
+    def _time_us(self) -> int: ...
+    @property
+    def _pos(self) -> int: ...
+    @property
     def version(self) -> int:
         """Its version; strictly increasing over all scopes."""
     @property
@@ -569,6 +573,7 @@ class Store:
         Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
         Cost: one read of the log per change; no lock that writers use is held.
         """
+    def _change_of(self, version: int, pos: int) -> Change: ...
     def changes(self, *, since: int = 0) -> Changes:
         """All committed changes with a version above `since`, oldest first, of every scope, and all events.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import click
 from spellkeep import StateScope
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import counted, echo, echo_json
-from spellkeep.timeline import chrome_trace, html_page, json_lines, mermaid, otlp
+from spellkeep.timeline import Timeline, chrome_trace, html_page, json_lines, mermaid, otlp
 
 __all__ = ["timeline", "why"]
 
@@ -33,7 +34,7 @@ class _Moment(click.ParamType[Any]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-_FORMATS = {
+_FORMATS: dict[str, Callable[[Timeline], str]] = {
     "jsonl": lambda found: "".join(f"{line}\n" for line in json_lines(found)),
     "chrome": lambda found: json.dumps(chrome_trace(found)),
     "otlp": lambda found: json.dumps(otlp(found)),

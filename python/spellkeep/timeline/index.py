@@ -77,6 +77,10 @@ class _Postings:
         _named(self.by_scope, change.scope).append(number)
         _named(self.by_type, type_of(change)).append(number)
 
+    def place(self, number: int) -> tuple[int, int]:
+        """Version and position of one."""
+        return self.versions[number], self.positions[number]
+
     def numbers(self, query: Query) -> Sequence[int]:
         """Those that may be what is asked for: of all that a question names, what names the fewest."""
         lists: list[Sequence[int]] = [range(len(self.versions))]
@@ -126,12 +130,12 @@ class Index:
         with self._lock:
             self._follow()
             older, newer = self._older, self._newer
-            found = [half.positions[number] for half in (older, newer) for number in half.numbers(query)]
+            found = [half.place(number) for half in (older, newer) for number in half.numbers(query)]
             begin = older.versions[0] if self._forgotten else 0
         if begin:
             yield from filter(query.takes, self._before(begin, query))
-        for position in found:
-            change = self._at(position)
+        for version, position in found:
+            change = self._at(version, position)
             if change is not None and query.takes(change):
                 yield change
 
@@ -157,9 +161,9 @@ class Index:
             older = self._state.changes()
         return takewhile(lambda change: change.version < version, older)
 
-    def _at(self, position: int) -> Change | None:
+    def _at(self, version: int, position: int) -> Change | None:
         try:
-            return self._state._change_at(position)
+            return self._state._change_of(version, position)
         except LimitExceeded:
             # The log has let it go.
             return None

@@ -33,7 +33,9 @@ def line_of(depth: int, change: Change) -> str:
 def as_text(walk: Iterable[tuple[int, Change]]) -> str:
     """A line for each, with a line before the first of each day, and of each correlation."""
     lines: list[str] = []
-    day = correlation = None
+    day = None
+    # No correlation has an empty id.
+    correlation: str | None = ""
     for depth, change in walk:
         if day != (day := change.at.date()):
             lines.append(f"{day.isoformat()} UTC")

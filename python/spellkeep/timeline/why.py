@@ -71,7 +71,7 @@ def why(state: StateManager, scope: StateScope, key: str) -> Why:
     latest = state.history(scope, key, limit=1)
     if not latest:
         raise KeyMissing(
-            "key.missing", f"nothing is known of {key!r} in {scope}: it was never set, or the log has let it go"
+            f"nothing is known of {key!r} in {scope}: it was never set, or the log has let it go", code="key.missing"
         )
     chain, lost = [latest[0]], None
     while (cause := chain[-1].cause) is not None:
