@@ -30,7 +30,7 @@ LG := target/langgraph-suite
 LG_SUITES := langgraph==1.2.22 langgraph-checkpoint==4.3.2 langgraph-checkpoint-sqlite==3.1.2
 FIGURES := target/bench
 # Each is about Spellkeep alone.
-SOLO := benches/overhead.py benches/agents.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
+SOLO := benches/overhead.py benches/agents.py benches/timelines.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
 COMMITS := 5
 LLVM_COV := target/tools/cargo-llvm-cov-0.9.1/bin/cargo-llvm-cov
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -18,6 +17,7 @@ import orjson
 
 import spellkeep as sk
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.results import Goal, Results
 from rivals.stats import ratio
 
@@ -201,11 +201,9 @@ def _loads(state: sk.StateManager, folder: Path, quick: bool) -> list[Goal]:
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="Saving, forking and loading agents.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="shorter conversations and fewer repeats")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
-    chosen = parser.parse_args()
+    chosen = options(
+        "Saving, forking and loading agents.", quick="shorter conversations and fewer repeats"
+    ).parse_args()
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
         folder = Path(made)
         method = (
@@ -221,11 +219,7 @@ def main() -> int:
         with sk.open(folder / "whole") as state:
             results.goals += _whole(state, folder, chosen.quick)
         results.goals += _small_saves(folder)
-    for goal in results.goals:
-        print(f"{goal.name}: {goal.figure:,.2f} {goal.unit}, {goal.definition}. {goal.note}", flush=True)
-    if chosen.json:
-        results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ O1 to O5 are ratios of two times of one run, taken in turn, repeat by repeat.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import json
@@ -24,6 +23,7 @@ import ormsgpack
 
 import spellkeep
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.contenders.by_hand import ByHand
 from rivals.contenders.protocol import Setting
 from rivals.race import REPEATS_MIN, Calls, Job, race
@@ -237,11 +237,8 @@ def _agent_step(folder: Path, repeats: int, steps: int) -> Goal:
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="What keeping costs: O1 to O5.")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="shorter turns")
+    parser = options("What keeping costs: O1 to O5.", quick="shorter turns")
     parser.add_argument("--repeats", type=int, default=0, help=f"at least {REPEATS_MIN}")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
     chosen = parser.parse_args()
     repeats = max(REPEATS_MIN, chosen.repeats or (REPEATS_MIN if chosen.quick else 15))
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
@@ -254,8 +251,7 @@ def main() -> int:
         results.goals = _ratios(folder, repeats, 0.012 if chosen.quick else 0.06)
         results.goals.append(_agent_step(folder, repeats, 10 if chosen.quick else 40))
         results.missing.append("O3 of Sensitive and External: these state classes do not exist yet")
-    results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":

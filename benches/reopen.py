@@ -21,6 +21,7 @@ from typing import Any
 
 import spellkeep as sk
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.results import Goal, Results
 
 CASES = {
@@ -96,11 +97,8 @@ def _goals(case: str, figures: dict[str, Any], key_count: int) -> list[Goal]:
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="How long a store takes to open.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="100,000 keys and 3 openings of each")
+    parser = options("How long a store takes to open.", quick="100,000 keys and 3 openings of each")
     parser.add_argument("--keys", type=int, default=1_000_000, help="with values of 100 bytes (default: 1000000)")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -115,11 +113,7 @@ def main() -> int:
     results = Results("reopen", "Opening a store", method, machine.describe(chosen.folder))
     for case in CASES:
         results.goals += _goals(case, measure(chosen.folder, case, key_count, repeats), key_count)
-    for goal in results.goals:
-        print(f"{goal.name}: {goal.figure:,.0f} {goal.unit}, {goal.definition}", flush=True)
-    if chosen.json:
-        results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ after the other, asked for by a second thread.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from time import perf_counter_ns, sleep
 
 import spellkeep
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.results import Goal, Results
 from rivals.stats import clock_cost_ns, percentile
 from rivals.values import Feed
@@ -47,11 +47,7 @@ def paced(handle: spellkeep.store.ScopeHandle, count: int) -> tuple[array[int], 
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="Tail latency of acknowledged sets.")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="2 seconds instead of 20")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
-    chosen = parser.parse_args()
+    chosen = options("Tail latency of acknowledged sets.", quick="2 seconds instead of 20").parse_args()
     seconds = 2 if chosen.quick else 20
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
         folder = Path(made)
@@ -95,8 +91,7 @@ def main() -> int:
         definition = f"of {len(took):,} single acknowledged sets, the time of the call"
         note = f"{percentile(late_sorted, percent) / 1000:.1f} us counted from when it was due."
         results.goals.append(Goal(f"{name} of a set", definition, figure, "us", at_most=at_most, note=note))
-    results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":

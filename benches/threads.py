@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from rivals import machine
+from rivals.alone import finish, options
 from rivals.contenders.ours import Interval
 from rivals.race import REPEATS_MIN, race
 from rivals.results import Goal, Results
@@ -23,11 +23,8 @@ SIZES = {"120 B": 120, "1 KB": 1_000}
 
 def main() -> int:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description="Throughput of 1, 2, 4 and 8 threads.")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the figures go")
-    parser.add_argument("--quick", action="store_true", help="shorter turns")
+    parser = options("Throughput of 1, 2, 4 and 8 threads.", quick="shorter turns")
     parser.add_argument("--repeats", type=int, default=REPEATS_MIN, help=f"at least {REPEATS_MIN}, the default")
-    parser.add_argument("--folder", type=Path, default=Path(), help="on which disk (default: the current directory)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made, ExitStack() as opened:
         folder = Path(made)
@@ -59,8 +56,7 @@ def main() -> int:
                         spread=(found["min"], found["max"]),
                     )
                     results.goals.append(goal)
-    results.write(chosen.json)
-    return 0
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":

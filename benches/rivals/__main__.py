@@ -144,9 +144,10 @@ def main() -> int:
         print(line, flush=True)
     box_s = _QUICK_BOX_S if chosen.quick else _BOX_S
     method = (
-        f"Contenders take turns within one run (A B C A B C), {max(REPEATS_MIN, chosen.repeats)} repeats after one "
-        f"that warms up. A repeat is what a contender does in about {box_s * 1000:.0f} ms, and half as many operations "
-        f"again, timed one by one for the percentiles; timing one adds {clock_cost_ns():.0f} ns, which is left in. "
+        "Contenders take turns within one run, in another order in each repeat, "
+        f"{max(REPEATS_MIN, chosen.repeats)} repeats after one that warms up. A repeat is what a contender does in "
+        f"about {box_s * 1000:.0f} ms, and half as many operations again, timed one by one for the percentiles; timing "
+        f"one adds {clock_cost_ns():.0f} ns, which is left in. "
         "Every write stores a value that "
         "differs from the stored one. Each contender has shown that it stores, gives back, lists, refuses a stale "
         "compare-and-set and reopens before it is measured, and what it wrote last is read back afterwards."

@@ -19,7 +19,7 @@ _DISTINCT = 997
 _BATCH = 1000
 
 
-def _anonymous_bytes() -> int:
+def anonymous_bytes() -> int:
     """Memory of this process that no file backs: pages of mapped files are the system's to take."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
@@ -44,11 +44,11 @@ def _child(name: str, keys: int, folder: str) -> None:
     _fill(contender, _BATCH)
     gc.collect()
     server = getattr(contender, "server_bytes", None)
-    before = _anonymous_bytes() if server is None else server
+    before = anonymous_bytes() if server is None else server
     # The first ones again, and so many more.
     packed_bytes = _fill(contender, keys + _BATCH)
     gc.collect()
-    after = _anonymous_bytes() if server is None else contender.server_bytes  # type: ignore[attr-defined]
+    after = anonymous_bytes() if server is None else contender.server_bytes  # type: ignore[attr-defined]
     if contender.get(f"k/{keys - 1:08}") != value((keys - 1) % _DISTINCT, 120):
         raise RuntimeError(f"{name} has lost a key")
     print(json.dumps({"all_bytes": (after - before) / keys, "value_bytes": packed_bytes / (keys + _BATCH)}))

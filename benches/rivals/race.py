@@ -1,8 +1,9 @@
-"""Lets jobs take turns (A B C A B C), after a warm-up, as often as asked for, and times them."""
+"""Lets jobs take turns, after a warm-up, as often as asked for, and times them."""
 
 from __future__ import annotations
 
 import gc
+import random
 import threading
 from array import array
 from collections.abc import Callable, Sequence
@@ -43,6 +44,9 @@ class Series:
 def race(jobs: Sequence[Job], repeats: int, box_s: float, count_max: int) -> list[Series]:
     """Let the jobs take turns: one that warms up and is not counted, then `repeats` that are.
 
+    Each repeat has an order of its own, the same in every run: a job that always came behind the same other one would
+    pay for what that one left to the disk.
+
     Each gets as many operations as it does in about `box_s`, and half as many more that are timed one by one.
     """
     series = [Series(job.name) for job in jobs]
@@ -53,7 +57,9 @@ def race(jobs: Sequence[Job], repeats: int, box_s: float, count_max: int) -> lis
         for job, each in zip(jobs, series, strict=True):
             each.count = _estimate(job, box_s, count_max)
         for number in range(max(REPEATS_MIN, repeats) + 1):
-            for job, each in zip(jobs, series, strict=True):
+            turns = list(zip(jobs, series, strict=True))
+            random.Random(number).shuffle(turns)
+            for job, each in turns:
                 ready = job.prepare(each.count)
                 gc.collect(0)
                 whole_ns = job.whole_ns()

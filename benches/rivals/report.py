@@ -17,7 +17,7 @@ from rivals.contenders.protocol import SURVIVES
 from rivals.results import Goal, Results, Row
 
 # Files in this order, then whatever else there is. A benchmark that was not run has no section.
-ORDER = ("overhead", "rivals", "agents", "reopen", "tails", "threads")
+ORDER = ("overhead", "rivals", "agents", "timelines", "reopen", "tails", "threads")
 README_BEGIN = "<!-- figures: written by make bench -->"
 README_END = "<!-- end of figures -->"
 _README_SET, _README_GET = "set 1 KB", "get 1 KB"

@@ -36,6 +36,7 @@ __all__ = [
     "correlation_var",
     "store_salvage",
     "store_verify",
+    "value_changed",
     "value_decode",
     "value_encode",
     "value_use_registry",
@@ -192,6 +193,11 @@ class ViewIter:
 def value_encode(value: Any, *, limits: Limits | None = None) -> bytes:
     """Encode a value as the store would keep it."""
 
+def value_changed(
+    items: list[Any], copies: list[Any], *, parts: tuple[Any, ...] | None = None, sole: bool = False
+) -> list[int]:
+    """Find the places at which two lists differ: where the items would not be kept as the same bytes."""
+
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""
 
@@ -261,6 +267,10 @@ class Change:
     """
 
     __match_args__: ClassVar[tuple[str, ...]]
+    @property
+    def _time_us(self) -> int: ...
+    @property
+    def _pos(self) -> int: ...
     @property
     def version(self) -> int:
         """Its version; strictly increasing over all scopes."""
@@ -570,6 +580,7 @@ class Store:
         Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
         Cost: one read of the log per change; no lock that writers use is held.
         """
+    def _change_of(self, version: int, pos: int) -> Change: ...
     def changes(self, *, since: int = 0) -> Changes:
         """All committed changes with a version above `since`, oldest first, of every scope, and all events.
 

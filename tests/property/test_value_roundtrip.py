@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from spellkeep.errors import StateError
-from spellkeep.value import Limits, Tagged, decode, encode
+from spellkeep.value import Limits, Tagged, changed, decode, encode
 
 ZONES = st.one_of(
     st.none(),
@@ -159,3 +159,11 @@ def test_limits_never_let_a_larger_value_through(value: Any, depth: int, items: 
     else:
         assert len(data) <= total
         assert data == encode(value)
+
+
+@given(st.lists(VALUES, max_size=4), st.data())
+def test_a_value_has_changed_if_and_only_if_its_bytes_would_be_others(values: list[Any], data: st.DataObject) -> None:
+    others = [data.draw(st.just(decode(encode(value))) | st.sampled_from(values) | VALUES) for value in values]
+    expected = [at for at, pair in enumerate(zip(values, others, strict=True)) if encode(pair[0]) != encode(pair[1])]
+    assert changed(values, others) == expected
+    assert changed(others, values) == expected

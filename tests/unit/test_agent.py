@@ -193,6 +193,9 @@ def test_the_end_is_found_at_every_length(state: StateManager, count: int) -> No
     # The one above is not held, so what it knew is read again.
     scout = state.agent("scout")
     assert len(scout.messages) == count
+    handle = state.scope(scout.scope)
+    for start in {0, 1, count // 3, count // 2, count - 1, count}:
+        assert handle._numbered_end("message/", start) == count
     scout.messages.add("user", count)
     assert scout.messages[-1].content == count
 
@@ -232,16 +235,20 @@ def test_a_deep_chain_of_forks_reads_and_writes(state: StateManager, scout: Agen
 def test_pruning_keeps_what_forks_and_tags_need(state: StateManager, scout: Agent) -> None:
     scout.messages.extend({"role": "user", "content": number} for number in range(100))
     fork = scout.fork("fork")
-    scout.tag("all")
-    scout.messages.delete(slice(0, 90))
+    # What the tag keeps is not all that the fork reads.
+    scout.messages.delete(0)
+    scout.tag("later")
+    scout.messages.delete(slice(0, 89))
     for number in range(50):
         scout.context["n"] = number
     scout.retention = Retention(keep_last=1)
     assert scout.prune() > 40 and scout.retention == Retention(keep_last=1)
-    assert len(fork.messages) == 100 == len(scout.at("all").messages) and len(scout.messages) == 10
-    scout.untag("all")
+    assert (len(fork.messages), len(scout.at("later").messages), len(scout.messages)) == (100, 99, 10)
+    assert [message.content for message in fork.messages] == list(range(100))
+    scout.untag("later")
     assert fork.delete()
-    assert scout.prune() == 90
+    # The messages, and the word that the first of them is removed.
+    assert scout.prune() == 91
     assert len(scout.messages) == 10 and scout.context["n"] == 49
     keys = state.list_keys(scout.scope)
     assert len([key for key in keys if key.startswith("message/")]) == 10
@@ -280,6 +287,14 @@ def test_pruning_happens_by_itself(state: StateManager, scout: Agent) -> None:
     for number in range(2_000):
         scout.context["n"] = number
     assert state.stats().key_count < 600
+
+
+def test_two_handles_of_one_agent_count_messages_together(state: StateManager, scout: Agent) -> None:
+    other = state.agent("scout")
+    for number in range(6):
+        (scout, other)[number % 2].messages.add("user", number)
+    for agent in (scout, other, state.agent("scout")):
+        assert [message.content for message in agent.messages] == list(range(6))
 
 
 def test_a_deleted_agent_can_begin_again(state: StateManager, scout: Agent) -> None:

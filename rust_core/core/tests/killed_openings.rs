@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use common::sim::{Point, SimDisk};
 use common::{Rng, env_on, get, set, small};
-use spellkeep_core::store::Store;
-use spellkeep_core::wal::{Durability, WalOptions};
+use spellkeep_core::store::{Store, StoreOptions};
+use spellkeep_core::wal::{Durability, Retention, WalOptions};
 
 fn open(disk: &SimDisk, options: WalOptions) -> Store {
     Store::open(env_on(Arc::new(disk.clone())), options).unwrap()
@@ -62,6 +62,44 @@ fn a_manifest_that_a_killed_founding_named_keeps_its_name() {
             }
         }
     }
+}
+
+/// A checkpoint was killed between naming the manifest that gives segments up and syncing the directory; an opening went by
+/// that manifest and removed them, and a power loss brought back the manifest before it, which counts on them.
+#[test]
+fn an_opening_removes_only_what_a_durable_manifest_gives_up() {
+    let disk = SimDisk::default();
+    let keep = Retention { log_bytes: Some(0), age_us: 0 };
+    let options = StoreOptions { keep, ..small(Durability::Sync, true).into() };
+    let open = |disk: &SimDisk| Store::open(env_on(Arc::new(disk.clone())), options).unwrap();
+    let store = open(&disk);
+    let value = |i: u32| i.to_le_bytes().repeat(800);
+    for i in 0..60 {
+        set(&store, b"s", "a", &value(i)).unwrap();
+    }
+    disk.note_points();
+    store.checkpoint().unwrap();
+    drop(store);
+    let mut removed = 0;
+    for disk in before_syncs(disk.take_points(), "") {
+        disk.note_points();
+        drop(open(&disk));
+        for point in disk.take_points() {
+            removed += usize::from(point.op == "remove" && point.name.starts_with("segments/"));
+            for seed in 0..8 {
+                let disk = SimDisk::of(point.tree.clone());
+                disk.lose_power(&mut Rng::of(seed, 1));
+                assert_eq!(
+                    get(&open(&disk), b"s", "a").unwrap(),
+                    value(59),
+                    "power lost before {} {}",
+                    point.op,
+                    point.name
+                );
+            }
+        }
+    }
+    assert!(removed > 1, "no opening removed anything");
 }
 
 /// After a power loss the ring held the beginning of a batch; an opening cut it, stored its manifest, and was killed before

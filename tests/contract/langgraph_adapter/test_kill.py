@@ -25,7 +25,7 @@ with SpellkeepSaver.from_conn_string(sys.argv[1]) as saver:
     while True:
         for thread in ("a", "b"):
             state = graph.get_state(config(thread))
-            # Not `next`: that leaves out a task whose answer is kept and not yet in a checkpoint; new input discards it.
+            # Not `next`: it leaves out a task whose answer is kept and not yet in a checkpoint; new input discards it.
             if state.tasks:
                 graph.invoke(None, config(thread))
             done = len(texts(graph.get_state(config(thread)).values or {"messages": []})) // 2

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from spellkeep import ScopeHandle
-from spellkeep.adapters.langgraph.lists import Blob, Ranges, copy_of, numbers_of, ranges_of
-from spellkeep.adapters.langgraph.messages import Copy, known, with_content
+from spellkeep.adapters.langgraph.lists import Ranges, numbers_of, ranges_of
+from spellkeep.adapters.langgraph.messages import known, with_content
 from spellkeep.adapters.langgraph.records import blobs_of
 from spellkeep.adapters.langgraph.types import Text, blob_of, number_of, text_of
 from spellkeep.errors import Corrupted
@@ -46,14 +46,6 @@ def by_items(value: Any) -> bool:
     if type(value) is not list or not value:
         return False
     return len(value) <= NUMBERS_MAX or not {type(value[0]), type(value[-1])} <= {int, float, bool}
-
-
-class _Stored:
-    """For copies of what was read: their bytes are plain already."""
-
-    @staticmethod
-    def plain_blob(item: Any, blob: bytes) -> bytes:
-        return blob
 
 
 class Elements:
@@ -140,13 +132,7 @@ class Elements:
     def copies(self, ranges: Ranges) -> tuple[list[int], list[Any]]:
         """Numbers of a list's elements, and a copy of each."""
         numbers = list(numbers_of(ranges))
-        return numbers, [copy_of(self.value(number), _Stored, self.plain_blob(number)) for number in numbers]
-
-    def fresh(self, copy: Any) -> Any:
-        """What is handed out for a copy."""
-        if type(copy) is Copy:
-            return copy.new()
-        return decode(copy.blob) if type(copy) is Blob else copy
+        return numbers, [self.value(number) for number in numbers]
 
     def node(self, blob: bytes) -> int | None:
         """The element that has these ranges."""

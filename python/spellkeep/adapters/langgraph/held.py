@@ -9,8 +9,6 @@ from spellkeep.adapters.langgraph.elements import Elements, Kept, New
 from spellkeep.adapters.langgraph.lists import Held, Ranges, copy_of
 
 LISTS_MAX = 32
-# What a run was given, and what somebody who looked on was given meanwhile.
-LISTS_OF_ONE_MAX = 2
 UNKNOWN_MIN = 4
 
 Place: TypeAlias = tuple[str, str]
@@ -18,7 +16,7 @@ Place: TypeAlias = tuple[str, str]
 
 
 class HeldLists:
-    """The latest lists of each channel.
+    """The latest list of each channel.
 
     Attributes:
         count: of the items of all of them.
@@ -26,40 +24,29 @@ class HeldLists:
 
     def __init__(self, elements: Elements) -> None:
         self._elements = elements
-        self._lists: OrderedDict[Place, list[Held]] = OrderedDict()
+        self._lists: OrderedDict[Place, Held] = OrderedDict()
         self.count = 0
 
     def handed_out(self, place: Place, ranges: Ranges) -> list[Any]:
         """A list that is the caller's alone."""
-        known = next(
-            (held for held in self._lists.get(place, ()) if held.ranges is ranges or held.ranges == ranges), None
-        )
-        if known is None:
+        held = self._lists.get(place)
+        if held is not None and (held.ranges is ranges or held.ranges == ranges):
+            held = held.handed_out()
+        else:
             numbers, copies = self._elements.copies(ranges)
-            known = Held([], numbers, copies, ranges)
-        elif known.counts_tell:
-            # The other lists hold the same objects, and would count.
-            self._lists[place] = [known]
-            again = known.taken_back()
-            if again is not known:
-                self._lists[place].insert(0, again)
-            return again.live.copy()
-        fresh = self._elements.fresh
-        items = [copy.new() for copy in known.copies] if known.all_messages else [fresh(copy) for copy in known.copies]
-        self.hold(place, known.seen_as(items.copy()))
-        return items
+            held = Held(list(map(copy_of, copies)), numbers, copies, ranges)
+        self.hold(place, held)
+        return held.live.copy()
 
     def hold(self, place: Place, held: Held) -> None:
         """Remember a list as the latest of its channel."""
-        lists = self._lists.setdefault(place, [])
-        lists.insert(0, held)
-        self.count += len(held.live)
-        while len(lists) > LISTS_OF_ONE_MAX:
-            self.count -= len(lists.pop().live)
+        former = self._lists.get(place)
+        self.count += len(held.live) - (len(former.live) if former is not None else 0)
+        self._lists[place] = held
         self._lists.move_to_end(place)
         while len(self._lists) > LISTS_MAX:
             _, gone = self._lists.popitem(last=False)
-            self.count -= sum(len(each.live) for each in gone)
+            self.count -= len(gone.live)
 
     def clear(self) -> None:
         """Forget all."""
@@ -68,8 +55,7 @@ class HeldLists:
 
     def keep(self, place: Place, items: list[Any], parent: Kept | None, new: New) -> Held:
         """A list that is to be stored: which element each item is, new ones where it must be."""
-        known = self._lists.get(place, ())
-        held = next((each for each in known if each.live[0] is items[0]), known[0] if known else None)
+        held = self._lists.get(place)
         count = held.same_prefix(items) if held is not None else 0
         if held is not None and count == len(items) == len(held.live):
             return held
@@ -103,5 +89,5 @@ class HeldLists:
                     stored = {self._elements.plain_blob(each): each for each in every}
                 number = stored.get(new.plain_blob(item, blob))
             numbers.append(new.item(item, blob) if number is None else number)
-            copies.append(copy_of(item, new, blob))
+            copies.append(copy_of(item))
         return numbers, copies

@@ -1,32 +1,23 @@
 """Lists of channels in memory: which stored element each item is, and whether somebody has changed it since.
 
-A saver hands out and is given lists of mutable objects. `Held` remembers the very objects of one such list beside
-private copies of them, so that the next list is compared item by item: the same object with the same content is the
-same element, and costs no encoding. Nothing that was handed out is ever part of a copy, nor the other way round.
+A saver hands out and is given lists of mutable objects. `Held` remembers the objects of one such list beside private
+copies of them, so that the next list is compared item by item: the same content is the same element, and costs no
+encoding. Nothing that was handed out is ever part of a copy, nor the other way round, but for what cannot change.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
-from operator import is_, itemgetter
-from sys import getrefcount
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from spellkeep.adapters.langgraph.messages import Copy, extra_of, fields_of
+from spellkeep.adapters.langgraph.messages import PARTS, copied, known
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import StateError
+from spellkeep.value import changed, decode
 
 Ranges: TypeAlias = list[int]
 """Numbers of elements as first, count, first, count, ..."""
 
-# Of an object that nothing but a list holds.
-_IN_LIST = max(map(getrefcount, [object()]))
-# Of one that a dict holds too. Both are measured the way they are used: what a call adds differs between versions.
-_ONE = [{0: object()}]
-_IN_BOTH = max(map(getrefcount, list(map(itemgetter(0), _ONE))))
-# Without a GIL counts are split between threads.
-_COUNTS_TELL = getattr(sys, "_is_gil_enabled", lambda: True)()
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -56,125 +47,56 @@ def joined(left: Ranges, right: Ranges) -> Ranges:
     return [*left[:-1], left[-1] + right[1], *right[2:]]
 
 
-class Blobs(Protocol):
-    """What knows the bytes of a value on its own."""
-
-    def plain_blob(self, item: Any, blob: bytes, /) -> bytes:
-        """Given those with texts that stand elsewhere."""
-        ...
-
-
-class Blob:
-    """The copy of an item that is neither a message nor immutable: its bytes."""
-
-    __slots__ = ("blob",)
-
-    def __init__(self, blob: bytes) -> None:
-        self.blob = blob
-
-
-def copy_of(item: Any, blobs: Blobs, blob: bytes) -> Any:
-    """A private copy of an item: itself if nothing can change it.
-
-    Args:
-        blob: its bytes, with texts that stand elsewhere.
-    """
-    if type(item) in _ATOMS:
-        return item
-    return Copy(item) if Copy.fits(item) else Blob(blobs.plain_blob(item, blob))
-
-
-def _unchanged(item: Any, copy: Any) -> bool:
-    try:
-        if type(copy) is Copy:
-            fields = fields_of(item)
-            return fields == copy.fields and copy.same_inside(fields) and not extra_of(item)
-        return type(copy) is not Blob or blob_of(item) == copy.blob
-    except (StateError, ValueError, TypeError):
-        # What cannot be compared, or no longer be kept, was changed.
-        return False
+def copy_of(value: Any) -> Any:
+    """A private copy of a value that can be kept: itself if nothing can change it."""
+    if type(value) in _ATOMS:
+        return value
+    return copied(value, copy_of) if type(value) in known else decode(blob_of(value))
 
 
 class Held:
     """One list as it was last seen: its objects, their elements, and a copy of each."""
 
+    __slots__ = ("_parts", "copies", "live", "numbers", "ranges")
+
     def __init__(self, live: list[Any], numbers: list[int], copies: list[Any], ranges: Ranges | None = None) -> None:
         self.live, self.numbers, self.copies = live, numbers, copies
         self.ranges = ranges_of(numbers) if ranges is None else ranges
-        self.all_messages = set(map(type, copies)) == {Copy}
-        self._fields = [copy.fields for copy in copies] if self.all_messages else []
-        self._filled = [at for at, copy in enumerate(copies) if not copy.plain] if self.all_messages else []
-        # Those with two containers more.
-        self._calling = [at for at, own in enumerate(self._fields) if "tool_calls" in own]
+        # Other classes may have been registered with functions that look at more than this.
+        self._parts = PARTS if known.issuperset(map(type, copies)) else None
 
     def seen_as(self, live: list[Any]) -> Held:
         """The same list as other objects."""
         made = Held.__new__(Held)
-        made.__dict__.update(self.__dict__)
+        made.numbers, made.copies, made.ranges, made._parts = self.numbers, self.copies, self.ranges, self._parts
         made.live = live
         return made
 
     def extended(self, live: list[Any], numbers: list[int], copies: list[Any]) -> Held:
         """This list with more behind it. `live` is the whole."""
-        made = Held(live, self.numbers + numbers, copies, joined(self.ranges, ranges_of(numbers)))
-        made.copies = self.copies + copies
-        made.all_messages = self.all_messages and (made.all_messages or not copies)
-        if made.all_messages:
-            made._fields = self._fields + made._fields
-            made._filled = self._filled + [len(self.copies) + at for at in made._filled]
-            made._calling = self._calling + [len(self.copies) + at for at in made._calling]
+        made = Held(live, numbers, copies, joined(self.ranges, ranges_of(numbers)))
+        made.numbers, made.copies = self.numbers + numbers, self.copies + copies
+        if self._parts is None:
+            made._parts = None
         return made
 
     def same_prefix(self, items: list[Any]) -> int:
-        """How many items from the start are the objects of this list, unchanged."""
-        live = self.live
-        if len(items) >= len(live) and all(map(is_, items, live)):
-            count = len(live)
-        else:
-            pairs = enumerate(zip(items, live, strict=False))
-            count = next((at for at, (item, known) in pairs if item is not known), min(len(items), len(live)))
-        if self.all_messages:
-            objects = live if count == len(live) else live[:count]
-            fields = list(map(fields_of, objects))
-            try:
-                same = fields == (self._fields if count == len(live) else self._fields[:count])
-            except (ValueError, TypeError):
-                same = False
-            if same and not any(map(extra_of, objects)):
-                copies = self.copies
-                return next((at for at in self._filled if at < count and not copies[at].same_inside(fields[at])), count)
-        return next((at for at in range(count) if not _unchanged(live[at], self.copies[at])), count)
+        """How many items from the start are as those of this list were."""
+        different = changed(items, self.copies, parts=self._parts)
+        return different[0] if different else min(len(items), len(self.copies))
 
-    @property
-    def counts_tell(self) -> bool:
-        """Whether `taken_back` can tell who else has an object."""
-        return bool(self.live) and self.all_messages and _COUNTS_TELL
+    def handed_out(self) -> Held:
+        """The same list to be handed out: the very objects, but copies of those that somebody else has, or has changed.
 
-    def taken_back(self) -> Held:
-        """The same list to be handed out again: the very objects, but those that somebody else has, or has changed.
-
-        The caller has dropped all other lists that hold them.
+        No other list of the saver's holds them.
         """
-        live = self.live
-        counts = list(map(getrefcount, live))
-        others = {at for at, count in enumerate(counts) if count > _IN_LIST} if max(counts) > _IN_LIST else set()
-        fields = list(map(fields_of, live))
-        calling = [fields[at] for at in self._calling]
-        for name, own, places in (
-            ("additional_kwargs", fields, None),
-            ("response_metadata", fields, None),
-            ("tool_calls", calling, self._calling),
-            ("invalid_tool_calls", calling, self._calling),
-        ):
-            counts = list(map(getrefcount, list(map(itemgetter(name), own))))
-            if counts and max(counts) > _IN_BOTH:
-                held = [at for at, count in enumerate(counts) if count > _IN_BOTH]
-                others.update(held if places is None else (places[at] for at in held))
-        others.update(range(self.same_prefix(live), len(live)))
-        items = live.copy()
+        others = changed(self.live, self.copies, parts=self._parts, sole=True)
+        if not others:
+            return self
+        items = self.live.copy()
         for at in others:
-            items[at] = self.copies[at].new()
-        return self.seen_as(items) if others else self
+            items[at] = copy_of(self.copies[at])
+        return self.seen_as(items)
 
     def places(self) -> dict[int, int]:
         """Where each object stands, by its identity."""
@@ -182,4 +104,10 @@ class Held:
 
     def unchanged(self, at: int) -> bool:
         """Whether the object at this place is as it was."""
-        return _unchanged(self.live[at], self.copies[at])
+        item, copy = self.live[at : at + 1], self.copies[at : at + 1]
+        try:
+            # What LangGraph's serializer keeps as something else is never the same as its copy.
+            return not changed(item, copy, parts=self._parts) or blob_of(item[0]) == blob_of(copy[0])
+        except (StateError, ValueError, TypeError):
+            # What can no longer be kept was changed.
+            return False

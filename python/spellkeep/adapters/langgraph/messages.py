@@ -7,7 +7,6 @@ characters as 16 bytes, and which fields were set, if that is not the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 from langchain_core import messages
@@ -15,7 +14,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from spellkeep.adapters.langgraph.keys import bytes_uuid, uuid_bytes
-from spellkeep.value import decode, encode, register
+from spellkeep.value import register
 
 _KINDS = ("Human", "AI", "System", "Chat", "Tool", "Function")
 CLASSES: tuple[type[BaseMessage], ...] = (
@@ -33,8 +32,8 @@ _put_fields = BaseModel.__dict__["__dict__"].__set__
 _put_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _put_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
 _put_private = BaseModel.__dict__["__pydantic_private__"].__set__
-fields_of: Callable[[Any], dict[str, Any]] = attrgetter("__dict__")
-extra_of: Callable[[Any], dict[str, Any] | None] = attrgetter("__pydantic_extra__")
+PARTS = (BaseModel.__dict__["__dict__"], BaseModel.__dict__["__pydantic_extra__"])
+"""What a message is made of, for `spellkeep.value.changed`."""
 
 
 def _tag(cls: type) -> str:
@@ -104,56 +103,20 @@ for _cls in CLASSES:
 known = frozenset(CLASSES)
 
 
-class Copy:
-    """A private copy of a message: gives any number of further ones, and tells whether one was changed.
+def copied(message: BaseMessage, of_other: Callable[[Any], Any]) -> BaseMessage:
+    """A message that shares nothing with this one that could change.
 
-    Attributes:
-        fields: like the message's own, with containers that nobody else has.
+    Args:
+        of_other: makes the copy of what is no text, None or empty container.
     """
-
-    __slots__ = ("_boxes", "_cls", "_filled", "_set", "fields")
-
-    def __init__(self, message: BaseMessage) -> None:
-        self._cls = type(message)
-        self._set = message.__pydantic_fields_set__.copy()
-        self.fields = message.__dict__.copy()
-        # What makes each container anew, and those that are not empty with their bytes.
-        self._boxes: list[tuple[str, Callable[[], Any]]] = []
-        self._filled: list[tuple[str, bytes]] = []
-        for name, value in self.fields.items():
-            kind = type(value)
-            if kind is str or value is None:
-                continue
-            if (kind is dict or kind is list) and not value:
-                self.fields[name] = kind()
-                self._boxes.append((name, kind))
-            else:
-                blob = encode(value)
-                self.fields[name] = decode(blob)
-                self._filled.append((name, blob))
-
-    @staticmethod
-    def fits(value: object) -> bool:
-        """Whether this is a message that a copy can stand for."""
-        return type(value) in known and not value.__pydantic_extra__  # type: ignore[attr-defined]
-
-    @property
-    def plain(self) -> bool:
-        """Whether all its containers are empty, so that equal fields mean that nothing was changed."""
-        return not self._filled
-
-    def same_inside(self, fields: dict[str, Any]) -> bool:
-        """Whether the containers of a message with equal fields are kept with the same bytes."""
-        return all(encode(fields[name]) == blob for name, blob in self._filled)
-
-    def new(self) -> BaseMessage:
-        """A message that shares nothing with the copy that could change."""
-        fields = self.fields.copy()
-        for name, make in self._boxes:
-            fields[name] = make()
-        for name, blob in self._filled:
-            fields[name] = decode(blob)
-        return _made(self._cls, fields, self._set.copy(), {})
+    fields = message.__dict__.copy()
+    for name, value in fields.items():
+        kind = type(value)
+        if kind is not str and value is not None:
+            fields[name] = kind() if not value and (kind is dict or kind is list) else of_other(value)
+    extra = message.__pydantic_extra__
+    set_names = message.__pydantic_fields_set__.copy()
+    return _made(type(message), fields, set_names, of_other(extra) if extra else {})
 
 
 def with_content(message: BaseMessage, content: Any) -> BaseMessage:

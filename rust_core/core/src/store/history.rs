@@ -22,6 +22,8 @@ pub struct Change {
     pub in_batch: bool,
     /// When the value stops being there, in wall-clock microseconds since the Unix epoch; None: never.
     pub expires_us: Option<u64>,
+    /// Where in the log its record stands, for [`Store::change_of`]; 0 when that was not asked for.
+    pub pos: Pos,
     prev_pos: Pos,
     /// Scope, value, key, origin, side by side: a feed makes many of these, each with one piece of memory.
     body: Box<[u8]>,
@@ -76,6 +78,7 @@ impl Change {
             class: StateClass::Standard,
             in_batch: false,
             expires_us: None,
+            pos: 0,
             prev_pos: 0,
             body: [scope, value, key, origin.bytes()].concat().into(),
             scope_end,
@@ -116,6 +119,25 @@ impl Store {
             Ok(frame) if lsns.contains(&frame.lsn) && of_the_key(&frame) => Ok((&frame).into()),
             _ => {
                 let what = format!("the record before version {} of a key is not where its locator says", lsns.end);
+                Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
+            }
+        }
+    }
+
+    /// The change with a version, whose record stands at `pos`.
+    ///
+    /// # Errors
+    /// [`WalError::Trimmed`] when the log no longer goes back to it; damage when another record stands there.
+    ///
+    /// # Cost
+    /// One or two reads.
+    pub fn change_of(&self, lsn: Lsn, pos: Pos) -> Result<Change, StoreError> {
+        self.check()?;
+        let bytes = self.wal.read(pos)?;
+        match Frame::parse(&bytes, self.wal.seed()) {
+            Ok(frame) if frame.lsn == lsn => Ok(Change { pos, ..Change::from(&frame) }),
+            _ => {
+                let what = format!("the record of version {lsn} is not where it was read before");
                 Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
             }
         }
@@ -215,7 +237,7 @@ impl Changes {
     /// Damage, or the system's; the cursor stays where it is.
     pub fn next_change(&mut self) -> Result<Option<Change>, StoreError> {
         loop {
-            match self.0.next(|frame, _| (frame.kind != Kind::Skip).then(|| Change::from(frame)))? {
+            match self.0.next(|frame, pos| (frame.kind != Kind::Skip).then(|| Change { pos, ..Change::from(frame) }))? {
                 Some(None) => {}
                 Some(change) => return Ok(change),
                 None => return Ok(None),

@@ -53,6 +53,18 @@ impl Change {
         time_of(py, self.0.time_us)
     }
 
+    /// When it was written, in microseconds since the Unix epoch.
+    #[getter(_time_us)]
+    fn time_us(&self) -> u64 {
+        self.0.time_us
+    }
+
+    /// Where in the log its record stands, for ``Store._change_of``.
+    #[getter(_pos)]
+    fn pos(&self) -> u64 {
+        self.0.pos
+    }
+
     /// What it did.
     #[getter]
     fn operation(&self) -> &'static str {

@@ -250,6 +250,12 @@ impl Store {
         Changes::new(&self.shared, since.number()).map_err(|e| to_py(py, e))
     }
 
+    /// The change with a version, whose record stands at `pos`.
+    #[pyo3(name = "_change_of")]
+    fn change_of(&self, py: Python<'_>, version: u64, pos: u64) -> PyResult<Change> {
+        py.detach(|| self.shared.change_of(version, pos)).map(Change::from).map_err(|e| to_py(py, e))
+    }
+
     /// Wait for what the durability asks for: afterwards the write of `version` may be called acknowledged.
     #[pyo3(name = "_acknowledge")]
     fn acknowledge(&self, py: Python<'_>, version: u64) -> PyResult<u64> {

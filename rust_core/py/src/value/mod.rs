@@ -8,6 +8,7 @@ mod encode_rare;
 mod failure;
 mod keys;
 mod limits;
+mod same;
 mod tagged;
 mod types;
 mod view;
@@ -24,6 +25,7 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
 pub use limits::Limits;
+pub use same::value_changed;
 pub use tagged::Tagged;
 pub use view::{ValueSource, view};
 pub use view_dict::DictView;
