@@ -34,6 +34,7 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_pick",
     "store_salvage",
     "store_verify",
     "value_changed",
@@ -718,6 +719,8 @@ class Hook:
     def __new__(
         cls, call: Callable[[Any], Any], filter: HookFilter, *, fail_closed: bool, budget_s: float, records: bool
     ) -> Self: ...
+    @property
+    def _free(self) -> bool: ...
     def _set_free(self, free: bool) -> None: ...
     def _count(self, outcome: int, ns: int) -> None: ...
     def _take_notes(self) -> list[tuple[int, int, int, int]]: ...
@@ -728,3 +731,8 @@ class HookTable:
     """The hooks of a store, per point in the order in which they run."""
 
     def __new__(cls, state: Store, points: Sequence[Sequence[Hook]]) -> Self: ...
+
+def hook_pick(
+    filter: HookFilter, changes: list[Change], operations: Sequence[str], depth_max: int
+) -> tuple[list[Change], list[int], int]:
+    """Of committed changes, those that a hook is for, how many hooks deep each is, and how many were too deep."""

@@ -11,8 +11,27 @@ CANARY = "canary-5f3a"
 
 @pytest.mark.parametrize(
     "name",
-    "password PASSWORD dbPassword db_password api_key apiKey API_KEY x-api-key secret client_secret credentials token "
-    "accessToken authorization Cookie privateKey private_key connection_string refresh_token".split(),
+    [
+        "password",
+        "PASSWORD",
+        "dbPassword",
+        "db_password",
+        "api_key",
+        "apiKey",
+        "API_KEY",
+        "x-api-key",
+        "secret",
+        "client_secret",
+        "credentials",
+        "token",
+        "accessToken",
+        "authorization",
+        "Cookie",
+        "privateKey",
+        "private_key",
+        "connection_string",
+        "refresh_token",
+    ],
 )
 def test_a_secret_field_is_hidden_whole(name: str) -> None:
     for value in (CANARY, {"deep": [CANARY]}, [CANARY], CANARY.encode(), 12345):
@@ -21,8 +40,24 @@ def test_a_secret_field_is_hidden_whole(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "max_tokens tokens token_count author authority keyboard key monkey secretary passenger compass pinned spin "
-    "authorized tokenizer next_token_id".split(),
+    [
+        "max_tokens",
+        "tokens",
+        "token_count",
+        "author",
+        "authority",
+        "keyboard",
+        "key",
+        "monkey",
+        "secretary",
+        "passenger",
+        "compass",
+        "pinned",
+        "spin",
+        "authorized",
+        "tokenizer",
+        "next_token_id",
+    ],
 )
 def test_names_that_only_contain_such_a_word_are_left(name: str) -> None:
     assert Redactor().value({name: "plain"}) == {name: "plain"}

@@ -221,10 +221,10 @@ class Consumer:
                 logs.append((log, bool(rows)))
                 if rows:
                     log.add(batch, rows, errors)
-                position = 0 if each is None else each.position
+                position = None if each is None else each.position
                 batch.set(HOOKS, POSITIONS + name, {"version": position, "figures": self._figures(hook)})
                 if each is not None:
-                    stored.append((each, position))
+                    stored.append((each, each.position))
             if len(batch):
                 # What cannot be written stays pending.
                 batch.commit()

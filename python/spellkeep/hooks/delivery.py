@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
+from spellkeep import _core
 from spellkeep.changes import Change
 from spellkeep.hooks.log import FAILED, PROCEEDED, RETRY, SKIPPED, Row
 from spellkeep.hooks.registered import Registered
@@ -18,6 +19,31 @@ from spellkeep.hooks.result import HookResult
 # Between attempts, doubled each time.
 _BACKOFF_S = 0.05
 _BACKOFF_MAX_S = 10.0
+
+DEPTH_MAX = 8
+"""What is so many hooks deep is delivered to none."""
+
+
+class _Given(NamedTuple):
+    """What a hook is given at once, and how many hooks deep that is."""
+
+    changes: list[Change]
+    depth: int
+
+    @classmethod
+    def one(cls, change: Change, depth: int) -> _Given:
+        """A single change."""
+        return cls([change], depth)
+
+    def what(self, batch: bool) -> Any:
+        """As the hook takes it."""
+        return self.changes if batch else self.changes[0]
+
+    def origin(self) -> _core.Correlation:
+        """What the hook writes comes from there."""
+        last = self.changes[-1]
+        tags = (f"hook-depth:{self.depth + 1}",)
+        return _core.Correlation(last.correlation, actor=last.actor, tags=tags, cause=last.version)
 
 
 class Delivery:
@@ -42,78 +68,83 @@ class Delivery:
         self.not_before = 0.0
         self.busy = False
         self.inside: int | None = None
-        self.given_up_count = self.dropped_count = 0
+        self.given_up_count = self.dropped_count = self.too_deep_count = 0
         self._batch = batch
         self._attempts_max = attempts_max
         self._attempts = 0
         self._loop = loop
-        self._points = {point.operation for point in hook.points if not point.is_before}
+        self._operations = [point.operation for point in hook.points if not point.is_before]
 
     @property
     def stuck(self) -> bool:
         """Whether nothing more can happen to it: its event loop is closed."""
         return self._loop is not None and self._loop.is_closed()
 
-    def wants(self, change: Change) -> bool:
-        """Whether the hook is for this change."""
-        if change.operation not in self._points or str(change.scope).startswith("custom:spellkeep."):
-            return False
-        number = change.state_class.value if change.operation == "set" else None
-        return self.hook.filter.lets(change.scope, change.key, number)
-
     def deliver(self, changes: list[Change], end: int, wake: Callable[[], None]) -> None:
         """Give the hook what it wants of these changes, which come right behind its position and go up to `end`.
 
         Afterwards `position` is where it came to; with an event loop, once `busy` is over.
         """
-        wanted = list(filter(self.wants, changes))
-        if not wanted:
-            self.position = end
-        elif self._loop is None:
-            self._run(wanted, end)
-        else:
-            self._send(wanted, end, wake)
+        picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
+        if picked:
+            wanted = [_Given(picked, max(depths))] if self._batch else list(map(_Given.one, picked, depths))
+            if self._loop is None:
+                self._run(wanted)
+            else:
+                self._send(wanted, end, wake)
+                return
+            if self.position < picked[-1].version:
+                return
+        self._came_to(end, too_deep)
 
-    def _run(self, wanted: list[Change], end: int) -> None:
+    def _came_to(self, end: int, too_deep: int = 0) -> None:
+        self.position = end
+        self.too_deep_count += too_deep
+
+    def _run(self, wanted: list[_Given]) -> None:
         self.inside = threading.get_ident()
+        var = _core.correlation_var()
         try:
-            for given in [wanted] if self._batch else wanted:
-                last, digest = _identity(given)
+            for given in wanted:
                 if not self._may_run():
                     return
+                token = var.set(given.origin())
                 begun = time.perf_counter_ns()
                 answer: Any
                 try:
-                    answer = self.hook.call(given)
+                    answer = self.hook.call(given.what(self._batch))
                 # SystemExit, too, must not end the thread that delivers to all.
                 except BaseException as error:
                     answer = error
-                if not self._settle(last, digest, answer, time.perf_counter_ns() - begun):
+                ns = time.perf_counter_ns() - begun
+                var.reset(token)
+                if not self._settle(given, answer, ns):
                     return
-            self.position = end
         finally:
             self.inside = None
 
-    def _send(self, wanted: list[Change], end: int, wake: Callable[[], None]) -> None:
+    def _send(self, wanted: list[_Given], end: int, wake: Callable[[], None]) -> None:
         assert self._loop is not None
 
         async def run() -> None:
-            for given in [wanted] if self._batch else wanted:
-                last, digest = _identity(given)
+            # The task's own context: nothing else sees it.
+            var = _core.correlation_var()
+            for given in wanted:
                 if not self._may_run():
                     return
+                var.set(given.origin())
                 begun = time.perf_counter_ns()
                 answer: Any
                 try:
-                    answer = await self.hook.call(given)
+                    answer = await self.hook.call(given.what(self._batch))
                 except asyncio.CancelledError:
                     self.hook.breaker.abandoned()
                     raise
                 except Exception as error:
                     answer = error
-                if not self._settle(last, digest, answer, time.perf_counter_ns() - begun):
+                if not self._settle(given, answer, time.perf_counter_ns() - begun):
                     return
-            self.position = end
+            self._came_to(end)
 
         def done(future: Future[None]) -> None:
             self.busy = False
@@ -129,14 +160,14 @@ class Delivery:
             self.busy = False
 
     def _may_run(self) -> bool:
-        breaker = self.hook.breaker
-        if self.hook._admit():
+        if self.hook._free or self.hook._admit():
             return True
-        self.not_before = time.monotonic() + max(breaker.retry_in_s, 0.001)
+        self.not_before = time.monotonic() + max(self.hook.breaker.retry_in_s, 0.001)
         return False
 
-    def _settle(self, version: int, digest: int, answer: Any, ns: int) -> bool:
+    def _settle(self, given: _Given, answer: Any, ns: int) -> bool:
         """Count an execution; whether the next change may be given."""
+        version = given.changes[-1].version
         error: BaseException | None = None
         outcome, after_s = PROCEEDED, 0.0
         if isinstance(answer, BaseException):
@@ -155,7 +186,7 @@ class Delivery:
         if self.hook.records:
             if error is not None:
                 self.errors[len(self.rows)] = type(error).__name__
-            self.rows.append((version, -(-ns // 1000), outcome, digest))
+            self.rows.append((version, -(-ns // 1000), outcome, given.changes[-1].digest))
         if outcome not in (FAILED, RETRY):
             self.position, self._attempts = version, 0
             return True
@@ -169,9 +200,3 @@ class Delivery:
             after_s = random.random() * min(_BACKOFF_MAX_S, _BACKOFF_S * 2.0 ** min(self._attempts, 16))
         self.not_before = time.monotonic() + after_s
         return False
-
-
-def _identity(given: Change | list[Change]) -> tuple[int, int]:
-    """Version and digest of what a hook is given; of a list, the last ones."""
-    change = given[-1] if isinstance(given, list) else given
-    return change.version, change.digest

@@ -62,6 +62,7 @@ class HookStats:
         breaker_opened_count: how many times the breaker opened.
         position: of an after-hook, the version up to which everything was delivered; else 0.
         given_up_count: changes that an after-hook failed on until its attempts were over.
+        too_deep_count: changes that were made eight hooks deep, and delivered no further.
         dropped_count: versions that the log no longer had when an after-hook came to them.
     """
 
@@ -78,6 +79,7 @@ class HookStats:
     unrecorded_count: int = 0
     given_up_count: int = 0
     dropped_count: int = 0
+    too_deep_count: int = 0
     breaker_opened_count: int = 0
     breaker: BreakerState = "closed"
     position: int = 0

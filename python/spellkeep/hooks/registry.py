@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -15,7 +14,8 @@ from spellkeep import _core
 from spellkeep._async import in_thread
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
-from spellkeep.errors import Conflict, InvalidKey, KeyMissing, LimitExceeded
+from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
+from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop
 from spellkeep.hooks.base import Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
@@ -26,18 +26,12 @@ from spellkeep.hooks.telling import write_now
 from spellkeep.scope import ScopeKind
 
 if TYPE_CHECKING:
-    import asyncio
-
     from spellkeep.store import StateManager
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 HOOKS_MAX = 1_000
 """Most hooks of a store."""
-
-_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_NAME_MAX = 64
-_KINDS: tuple[ScopeKind, ...] = ("global", "user", "session", "agent", "tool", "workflow", "step", "custom")
 
 
 class HookRegistry:
@@ -72,7 +66,7 @@ class HookRegistry:
         """
         how = How(priority=priority, fail_closed=fail_closed, budget_s=budget_s, breaker=breaker, history=history)
         points = [f"before_{operation}" for operation in operations]
-        return self._decorator(name, points, _filter(scope, key, scope_kind, state_class), how)
+        return self._decorator(name, points, filter_of(scope, key, scope_kind, state_class), how)
 
     def after(
         self,
@@ -108,11 +102,11 @@ class HookRegistry:
             since=since,
         )
         points = [f"after_{operation}" for operation in operations]
-        return self._decorator(name, points, _filter(scope, key, scope_kind, state_class), how)
+        return self._decorator(name, points, filter_of(scope, key, scope_kind, state_class), how)
 
     def _decorator(self, name: str | None, points: list[str], filter: _core.HookFilter, how: How) -> Callable[[F], F]:
         def decorate(function: F) -> F:
-            self._add(name or _name_of(function), function, points, filter, how)
+            self._add(name or name_of(function), function, points, filter, how)
             return function
 
         return decorate
@@ -158,7 +152,7 @@ class HookRegistry:
             chosen,
             hook.decide,
             hook.points if points is None else points,
-            _filter(
+            filter_of(
                 hook.scope if scope is None else scope,
                 hook.key if key is None else key,
                 scope_kind or hook.scope_kind,
@@ -203,8 +197,7 @@ class HookRegistry:
         how: How,
     ) -> None:
         state = self._opened()
-        if len(name) > _NAME_MAX or _NAME.fullmatch(name) is None:
-            raise InvalidKey(f"{name!r}: a hook's name is 1 to 64 of A-Z a-z 0-9 . _ -", code="hook.name")
+        check_name(name)
         at = tuple(dict.fromkeys(map(HookPoint, points)))
         if not at:
             raise ValueError(f"hook {name!r} has no point: say when it runs")
@@ -213,7 +206,7 @@ class HookRegistry:
         if inspect.iscoroutinefunction(call):
             if any(point.is_before for point in at):
                 raise TypeError(f"hook {name!r} runs before the operation, in its caller: it cannot be async")
-            loop = _running_loop(name)
+            loop = running_loop(name)
         hook = Registered(name, call, at, filter=filter, how=how, told=self._told)
         hook.enabled = not state.exists(HOOKS, DISABLED + name)
         with self._lock:
@@ -242,7 +235,7 @@ class HookRegistry:
     def _begin(state: StateManager, name: str, since: int | None) -> int:
         """The version behind which a hook goes on; kept, so that the next process knows it."""
         stored = state.get(HOOKS, POSITIONS + name)
-        if stored is not None and stored["version"]:
+        if stored is not None and stored["version"] is not None:
             return int(stored["version"])
         version = state.last_version if since is None else since
         state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
@@ -324,7 +317,12 @@ class HookRegistry:
         each = None if self._consumer is None else self._consumer.delivery(hook.name)
         if each is None:
             return hook.stats()
-        return hook.stats(position=each.position, given_up_count=each.given_up_count, dropped_count=each.dropped_count)
+        return hook.stats(
+            position=each.position,
+            given_up_count=each.given_up_count,
+            dropped_count=each.dropped_count,
+            too_deep_count=each.too_deep_count,
+        )
 
     @property
     def lag(self) -> int:
@@ -383,32 +381,6 @@ class HookRegistry:
 
     def __reduce__(self) -> Any:
         raise TypeError("the hooks of an open store cannot be pickled")
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", "")
-    if not _NAME.fullmatch(name):
-        raise InvalidKey("give the hook a name: name=", code="hook.name")
-    return name
-
-
-def _filter(
-    scope: str | None, key: str | None, scope_kind: ScopeKind | None, state_class: StateClass | None
-) -> _core.HookFilter:
-    if scope_kind is not None and scope_kind not in _KINDS:
-        raise ValueError(f"scope_kind is one of {', '.join(_KINDS)}, not {scope_kind!r}")
-    kinds = None if scope_kind is None else 1 << (_KINDS.index(scope_kind) + 1)
-    classes = None if state_class is None else 1 << state_class.value
-    return _core.HookFilter(kinds=kinds, classes=classes, scope=scope, key=key)
-
-
-def _running_loop(name: str) -> asyncio.AbstractEventLoop:
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise TypeError(f"hook {name!r} is async: register it where an event loop is running") from None
 
 
 def _stored_figures(hook: Registered) -> dict[str, Any]:

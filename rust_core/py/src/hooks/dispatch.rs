@@ -12,7 +12,7 @@ use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
 
 use super::hook::{Hook, Outcome};
-use super::{HookContext, HookTable, Point};
+use super::{HookContext, HookTable, Point, is_own};
 use crate::correlation;
 use crate::errors::raise;
 use crate::store::Shared;
@@ -20,9 +20,6 @@ use crate::value::encode_into;
 
 /// How deep hooks may write inside of hooks.
 const DEPTH_MAX: u32 = 8;
-
-/// The first byte of a custom scope, and what the names of our own begin with: what hooks write about themselves.
-const OWN: &[u8] = b"\x08spellkeep.";
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -114,7 +111,7 @@ pub fn before_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut store::Bat
     for index in 0..batch.ops().len() {
         let op = &batch.ops()[index];
         let point = if op.draft.kind() == Kind::Set { Point::Set } else { Point::Delete };
-        if is_own(&op.map) || !shared.hooks.any(point) {
+        if is_own(op.map.scope()) || !shared.hooks.any(point) {
             continue;
         }
         let context = context_of(&table, shared, op);
@@ -125,7 +122,7 @@ pub fn before_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut store::Bat
             batch.push(store::Op { map, draft, if_version });
         }
     }
-    if shared.hooks.any(Point::Batch) && !batch.ops().iter().all(|op| is_own(&op.map)) {
+    if shared.hooks.any(Point::Batch) && !batch.ops().iter().all(|op| is_own(op.map.scope())) {
         let operations = batch.ops().iter().map(|op| Py::new(py, context_of(&table, shared, op)));
         let operations = PyTuple::new(py, operations.collect::<PyResult<Vec<_>>>()?)?.unbind();
         let context = HookContext::of_batch(table.clone().unbind(), shared, operations);
@@ -135,14 +132,10 @@ pub fn before_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut store::Bat
     Ok(ran)
 }
 
-fn is_own(map: &ScopeMap) -> bool {
-    map.scope().starts_with(OWN)
-}
-
 fn table_for<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap) -> PyResult<Option<Bound<'py, HookTable>>> {
     // Nobody is asked about what cannot be written anyway.
     shared.check_writable(py)?;
-    Ok(if is_own(map) { None } else { shared.hooks.table(py) })
+    Ok(if is_own(map.scope()) { None } else { shared.hooks.table(py) })
 }
 
 fn context_of(table: &Bound<'_, HookTable>, shared: &Arc<Shared>, op: &store::Op) -> HookContext {

@@ -1,9 +1,13 @@
 //! Which operations a hook is for.
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
+use spellkeep_core::record::Kind;
 use spellkeep_core::scope::Scope;
 
+use super::is_own;
 use crate::scope::StateScope;
+use crate::store::Change;
 
 /// Kinds and classes as bits, patterns with `*` (any text) and `?` (one character). None: everything.
 #[derive(Default)]
@@ -61,6 +65,45 @@ impl HookFilter {
             None => self.lets_any_class(scope, key),
         }
     }
+}
+
+/// How deep hooks may act because of hooks: what a record says in a tag.
+const DEPTH_TAG: &str = "hook-depth:";
+
+/// Of committed changes, those that a hook is for: of these operations, what its filter lets through, and nothing that hooks
+/// write about themselves. Beyond `depth_max` hooks deep they are only counted: (changes, depths, count).
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub fn hook_pick<'py>(
+    filter: &Bound<'py, HookFilter>,
+    changes: &Bound<'py, PyList>,
+    operations: Vec<String>,
+    depth_max: u32,
+) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<u32>, usize)> {
+    let (mut picked, mut depths, mut beyond) = (Vec::new(), Vec::new(), 0);
+    for change in changes.iter() {
+        let committed = change.cast::<Change>()?.get().committed();
+        if !operations.iter().any(|operation| operation == committed.kind.name()) || is_own(committed.scope()) {
+            continue;
+        }
+        let key = (committed.kind != Kind::Clear).then(|| committed.key());
+        let lets = match committed.kind {
+            Kind::Set | Kind::Event => filter.get().lets(committed.scope(), key, committed.class as u8),
+            _ => filter.get().lets_any_class(committed.scope(), key),
+        };
+        if !lets {
+            continue;
+        }
+        let origin = committed.origin();
+        let depth = origin.tags().filter_map(|tag| tag.strip_prefix(DEPTH_TAG)?.parse().ok()).max().unwrap_or(0);
+        if depth >= depth_max {
+            beyond += 1;
+        } else {
+            picked.push(change);
+            depths.push(depth);
+        }
+    }
+    Ok((picked, depths, beyond))
 }
 
 /// Whether `text` is what `pattern` says. Linear but for a star behind a star.

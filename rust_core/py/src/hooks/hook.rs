@@ -134,6 +134,12 @@ impl Hook {
         self.free.store(free, Relaxed);
     }
 
+    /// Whether its breaker is closed.
+    #[getter(_free)]
+    fn is_free(&self) -> bool {
+        self.free.load(Relaxed)
+    }
+
     /// Count an execution that ran elsewhere.
     #[pyo3(name = "_count")]
     fn py_count(slf: &Bound<'_, Self>, outcome: u8, ns: u64) -> PyResult<()> {

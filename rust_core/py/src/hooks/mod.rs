@@ -15,7 +15,7 @@ use spellkeep_core::sync::{AtomicU32, Ordering::Relaxed};
 
 pub use context::HookContext;
 pub use dispatch::{before_batch, before_removal, before_set};
-pub use filter::HookFilter;
+pub use filter::{HookFilter, hook_pick};
 pub use hook::Hook;
 
 /// What hooks run before. The numbers index [`HookTable`].
@@ -33,6 +33,13 @@ pub enum Point {
 }
 
 const POINTS: usize = 4;
+
+/// The first byte of a custom scope, and what the names of our own begin with: what hooks write about themselves.
+const OWN: &[u8] = b"\x08spellkeep.";
+
+fn is_own(scope: &[u8]) -> bool {
+    scope.starts_with(OWN)
+}
 
 /// XXH3 of everything that a hook is given of an operation, before it and after.
 pub fn input_digest(operation: &str, scope: &[u8], class: u8, key: &[u8], value: &[u8]) -> u64 {

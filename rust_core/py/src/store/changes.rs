@@ -34,6 +34,13 @@ impl From<store::Change> for Change {
     }
 }
 
+impl Change {
+    /// What the engine says of it.
+    pub fn committed(&self) -> &store::Change {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl Change {
     #[classattr]
@@ -68,14 +75,7 @@ impl Change {
     /// What it did.
     #[getter]
     fn operation(&self) -> &'static str {
-        match self.0.kind {
-            Kind::Set => "set",
-            Kind::Delete => "delete",
-            Kind::Clear => "clear",
-            Kind::Expire => "expire",
-            Kind::Skip => "skip",
-            Kind::Event => "event",
-        }
+        self.0.kind.name()
     }
 
     /// Where.
