@@ -48,9 +48,16 @@ struct PinState {
     pinned: BTreeMap<u64, Pos>,
     /// The log before this is being let go, or has gone.
     going: Pos,
+    /// Of what comes behind this version nothing goes.
+    held: Option<Lsn>,
 }
 
 impl Pins {
+    /// Without pins.
+    fn holding(held: Option<Lsn>) -> Self {
+        Self(Mutex::new(PinState { held, ..PinState::default() }))
+    }
+
     fn held(&self) -> MutexGuard<'_, PinState> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -69,9 +76,19 @@ impl Pins {
         self.held().pinned.remove(&number);
     }
 
-    /// Where the log may begin instead of `start`. A pin that comes later does not count on what is before.
-    fn let_go(&self, start: Pos) -> Pos {
+    /// Lets no checkpoint let go of anything behind a version; None: that is over.
+    pub(super) fn hold(&self, version: Option<Lsn>) {
+        self.held().held = version;
+    }
+
+    pub(super) fn held_lsn(&self) -> Option<Lsn> {
+        self.held().held
+    }
+
+    /// Where the log may begin instead of `start`. A pin or a hold that comes later does not count on what is before.
+    fn let_go(&self, start: Pos, wal: &Wal) -> Pos {
         let mut state = self.held();
+        let start = state.held.and_then(|version| wal.start_above(version)).map_or(start, |held| held.min(start));
         let start = state.pinned.values().copied().min().map_or(start, |pinned| pinned.min(start));
         state.going = state.going.max(start);
         start
@@ -189,7 +206,7 @@ impl Checkpointer {
         let held_bytes = snapshots.current().map_or(0, |snapshot| snapshot.len_bytes().unwrap_or(0));
         Self {
             wal: Arc::clone(wal),
-            pins: Arc::default(),
+            pins: Arc::new(Pins::holding(options.hold_lsn)),
             keep: options.keep,
             log_bytes: options.checkpoint_log_bytes,
             held_bytes: AtomicU64::new(held_bytes),
@@ -254,7 +271,7 @@ impl Checkpointer {
         if self.snapshots.lasting && start > self.wal.log_start() {
             self.verify(&mut slots)?;
         }
-        let segment_count = self.wal.trim(self.pins.let_go(start))?;
+        let segment_count = self.wal.trim(self.pins.let_go(start, &self.wal))?;
         self.reached.store(reached, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);
