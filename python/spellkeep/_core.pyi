@@ -34,6 +34,7 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_digest",
     "hook_pick",
     "store_salvage",
     "store_verify",
@@ -223,7 +224,11 @@ class Correlation:
         actor: str | None = None,
         tags: Iterable[str] | None = None,
         cause: int | None = None,
+        read_only: bool = False,
     ) -> Self: ...
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be written where it is the current one: what is replayed runs so."""
     @property
     def id(self) -> str | None:
         """The correlation id, or None."""
@@ -735,6 +740,9 @@ class HookTable:
     """The hooks of a store, per point in the order in which they run."""
 
     def __new__(cls, state: Store, points: Sequence[Sequence[Hook]]) -> Self: ...
+
+def hook_digest(operation: str, scope: StateScope, key: str, class_number: int, value: bytes) -> int:
+    """The digest of what a hook is given of an operation; `value` is encoded; what there is none of is empty."""
 
 def hook_pick(
     filter: HookFilter, changes: list[Change], operations: Sequence[str], depth_max: int

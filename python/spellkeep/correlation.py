@@ -57,6 +57,7 @@ def correlate(
         actor=given.actor or outer.actor,
         tags=dict.fromkeys((*outer.tags, *given.tags)),
         cause=outer.cause if given.cause is None else given.cause,
+        read_only=outer.read_only,
     )
     if span is not None:
         span.set_attribute("spellkeep.correlation", now.id)
@@ -73,11 +74,22 @@ def current_correlation() -> Correlation | None:
 
 
 @contextmanager
+def replaying(id: str) -> Iterator[None]:
+    """Let every store of this process refuse to write what is asked for in the block: ReadOnly (replay.read_only)."""
+    var = _core.correlation_var()
+    token = var.set(Correlation(id, read_only=True))
+    try:
+        yield
+    finally:
+        var.reset(token)
+
+
+@contextmanager
 def caused_by(version: int) -> Iterator[None]:
     """Let everything that is written in the block have this cause, and be part of what it would be without."""
     var = _core.correlation_var()
     outer = var.get(Correlation())
-    token = var.set(Correlation(outer.id, actor=outer.actor, tags=outer.tags, cause=version))
+    token = var.set(Correlation(outer.id, actor=outer.actor, tags=outer.tags, cause=version, read_only=outer.read_only))
     try:
         yield
     finally:

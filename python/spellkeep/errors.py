@@ -165,7 +165,8 @@ class StorageFailed(StateError, OSError):
 
 
 class ReadOnly(StateError, PermissionError):
-    """The store was opened with ``read_only=True``, so nothing is written. Code ``store.read_only``."""
+    """Nothing is written: the store was opened with ``read_only=True`` (``store.read_only``), or what would write is
+    being replayed (``replay.read_only``)."""
 
 
 class Corrupted(StateError):

@@ -14,6 +14,7 @@ from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
 from spellkeep._hooks import HookCalls
+from spellkeep._replays import ReplayCalls
 from spellkeep._timelines import TimelineCalls
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
@@ -49,7 +50,7 @@ def _close_all() -> None:
             sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
-class StateManager(AgentCalls, HookCalls, TimelineCalls, _core.Store):
+class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Store):
     """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
 
     Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory

@@ -8,6 +8,7 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     ingest      conversations from a file (what a line of it may be: conversations)
     agents      agent ls show versions diff fork restore tag prune rm
     timeline    timeline why
+    replay      replay ls run compare
     demo        kill a worker again and again, and compare
 
 ``root`` has the options before the command, ``opening`` opens stores, ``failure`` turns errors into exit codes, and
@@ -21,13 +22,14 @@ from spellkeep.cli.demo.command import demo
 from spellkeep.cli.entries import get, ls, rm, set_
 from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
+from spellkeep.cli.replay import replay
 from spellkeep.cli.root import cli
 from spellkeep.cli.timeline import timeline, why
 from spellkeep.cli.verifying import salvage, verify
 
 __all__ = ["cli", "main"]
 
-for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, timeline, why, demo):
+for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, timeline, why, replay, demo):
     cli.add_command(_command)
 
 

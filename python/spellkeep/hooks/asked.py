@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import _core
 from spellkeep.changes import StateClass
 from spellkeep.errors import InvalidKey
+from spellkeep.hooks.result import HookPoint
 from spellkeep.scope import ScopeKind
 
 if TYPE_CHECKING:
@@ -52,3 +53,9 @@ def running_loop(name: str) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise TypeError(f"hook {name!r} is async: register it where an event loop is running") from None
+
+
+def when_of(points: Iterable[HookPoint], batch: bool) -> str:
+    """What the history says of when a hook with these points runs."""
+    before = {point.is_before for point in points}
+    return "both" if len(before) > 1 else "before" if True in before else "lists" if batch else "after"

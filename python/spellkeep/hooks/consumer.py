@@ -66,6 +66,7 @@ class Consumer:
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._wakened = threading.Event()
+        self._rounds_count = 0
         self._stop_at: float | None = None
         self._feed = _Feed()
         # Executions that could not be written yet.
@@ -108,13 +109,17 @@ class Consumer:
         """Wait until everything up to `version` was delivered and is stored as such; whether that is so."""
         if threading.get_ident() in {self._thread.ident, *(each.inside for each in self._deliveries.values())}:
             raise RuntimeError("a hook waits for itself")
+        # One round may be going on; the one behind it writes down what before-hooks did until now.
+        through = self._rounds_count + 2
         self._wakened.set()
         with self._moved:
-            return self._moved.wait_for(lambda: self._is_through(version), timeout_s)
+            return self._moved.wait_for(lambda: self._is_through(version, through), timeout_s)
 
-    def _is_through(self, version: int) -> bool:
+    def _is_through(self, version: int, rounds_count: int) -> bool:
         if not self._thread.is_alive():
             return True
+        if self._rounds_count < rounds_count:
+            return False
         waiting = [each for each in self._deliveries.values() if each.hook.enabled and not each.stuck]
         return all(each.position >= version and not each.rows and not each.busy for each in waiting) and not any(
             rows for rows, _ in list(self._pending.values())
@@ -169,6 +174,7 @@ class Consumer:
                 moved = False
             finally:
                 with self._moved:
+                    self._rounds_count += 1
                     self._moved.notify_all()
             if stopping:
                 return

@@ -46,6 +46,10 @@ class Execution(NamedTuple):
         digest: XXH3-64 of its input.
         error: the class of what it raised, or its reason, without secrets.
         input: of one that changed something, refused or failed before an operation: what it was given, without secrets.
+        row: its place in the chunk.
+        when: ``before`` or ``after`` the operation; ``lists``: after operations, and this was the last of a list;
+            ``both``: of a hook for before and after, which of them is not known.
+        answered: of one that changed the value, XXH3-64 of what was given to the next.
     """
 
     hook: str
@@ -57,6 +61,14 @@ class Execution(NamedTuple):
     digest: int
     error: str | None
     input: dict[str, Any] | None
+    row: int = 0
+    when: str = "before"
+    answered: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Its hook, chunk and row: ``audit/12/0``."""
+        return f"{self.hook}/{self.chunk}/{self.row}"
 
 
 def _packed(code: str, numbers: Iterable[int]) -> bytes:
@@ -77,18 +89,28 @@ def _unpacked(code: str, column: bytes) -> array[int]:
 class HookLog:
     """The history of one hook, written chunk by chunk. For any number of threads."""
 
-    def __init__(self, state: StateManager, name: str) -> None:
+    def __init__(self, state: StateManager, name: str, when: str) -> None:
+        self._when = when
         self._prefix = f"{CHUNKS}{name}/"
         # Whoever commits a chunk has it, so that their numbers have no holes.
         self.lock = threading.Lock()
         keys = state.list_keys(HOOKS, self._prefix)
         self._next = int(keys[-1][len(self._prefix) :]) + 1 if keys else 0
 
-    def add(self, batch: Batch, rows: list[Row], errors: dict[int, str], input: dict[str, Any] | None = None) -> None:
+    def add(
+        self,
+        batch: Batch,
+        rows: list[Row],
+        errors: dict[int, str],
+        input: dict[str, Any] | None = None,
+        answered: int | None = None,
+    ) -> None:
         """Add a chunk to a batch, under the lock; `errors` by the index of their row. `written` says it is there."""
         versions, durations, outcomes, digests = zip(*rows, strict=True)
         chunk: dict[str, Any] = {
             "at_us": time.time_ns() // 1000,
+            # What has an input was told at once, before the operation.
+            "when": self._when if input is None else "before",
             "versions": _packed("Q", versions),
             "durations_us": _packed("Q", durations),
             "outcomes": bytes(outcomes),
@@ -98,6 +120,8 @@ class HookLog:
             chunk["errors"] = errors
         if input is not None:
             chunk["input"] = input
+        if answered is not None:
+            chunk["answered"] = answered
         batch.set(HOOKS, f"{self._prefix}{self._next:012d}", chunk, if_version=0)
 
     def written(self) -> None:
@@ -121,6 +145,9 @@ def executions(name: str, number: int, chunk: dict[str, Any]) -> Iterator[Execut
             digests[row],
             errors.get(row),
             chunk.get("input"),
+            row,
+            chunk["when"],
+            chunk.get("answered"),
         )
 
 

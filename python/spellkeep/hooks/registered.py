@@ -102,7 +102,7 @@ class Registered(_core.Hook):
         *,
         filter: _core.HookFilter,
         how: How,
-        told: Callable[[Registered, Any, int, int, BaseException | None], None],
+        told: Callable[[Registered, Any, int, int, BaseException | None, int | None], None],
     ) -> Registered:
         """See `HookRegistry.register`; `told` writes down what is to be known at once."""
         return super().__new__(
@@ -117,7 +117,7 @@ class Registered(_core.Hook):
         *,
         filter: _core.HookFilter,
         how: How,
-        told: Callable[[Registered, Any, int, int, BaseException | None], None],
+        told: Callable[[Registered, Any, int, int, BaseException | None, int | None], None],
     ) -> None:
         self.name = name
         self.call = call
@@ -150,13 +150,15 @@ class Registered(_core.Hook):
     def _abandoned(self) -> None:
         self.breaker.abandoned()
 
-    def _tell(self, context: Any, outcome: int, ns: int, error: BaseException | None) -> None:
+    def _tell(
+        self, context: Any, outcome: int, ns: int, error: BaseException | None, answered: int | None = None
+    ) -> None:
         if outcome == FAILED and error is not None:
             # A veto stands for what the hook raised. No more of it than its class: its text may hold what is secret.
             cause = error.__cause__ or error
             self.last_error = type(cause).__name__
         if self.records:
-            self._told(self, context, outcome, ns, error)
+            self._told(self, context, outcome, ns, error, answered)
 
     # For the registry.
 

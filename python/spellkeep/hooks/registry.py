@@ -15,7 +15,7 @@ from spellkeep._async import in_thread
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
-from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop
+from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop, when_of
 from spellkeep.hooks.base import Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
@@ -227,7 +227,7 @@ class HookRegistry:
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state, _stored_figures)
-                self._consumer.add(hook, delivery, HookLog(state, name))
+                self._consumer.add(hook, delivery, HookLog(state, name, when_of(at, how.batch)))
             self._hooks[name] = hook
             self._install(state)
 
@@ -241,11 +241,19 @@ class HookRegistry:
         state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
         return version
 
-    def _told(self, hook: Registered, context: Any, outcome: int, ns: int, error: BaseException | None) -> None:
+    def _told(
+        self,
+        hook: Registered,
+        context: Any,
+        outcome: int,
+        ns: int,
+        error: BaseException | None,
+        answered: int | None,
+    ) -> None:
         state, consumer = self._state(), self._consumer
         log = None if consumer is None else consumer.log(hook.name)
         if state is not None and log is not None:
-            write_now(state, log, (0, -(-ns // 1000), outcome, context.digest), context, error)
+            write_now(state, log, (0, -(-ns // 1000), outcome, context.digest), context, error, answered)
 
     def _install(self, state: StateManager) -> None:
         """Under the lock: from now on the operations run these."""

@@ -19,11 +19,13 @@ _INPUT_OPERATIONS_MAX = 100
 _redactor = Redactor()
 
 
-def write_now(state: StateManager, log: HookLog, row: Row, context: Any, error: BaseException | None) -> None:
-    """Write one execution, in a chunk of its own."""
+def write_now(
+    state: StateManager, log: HookLog, row: Row, context: Any, error: BaseException | None, answered: int | None
+) -> None:
+    """Write one execution, in a chunk of its own; `answered` is the digest of what it made of a value."""
     with log.lock:
         batch = Batch(state)
-        log.add(batch, [row], {} if error is None else {0: said(error)}, shown_input(context))
+        log.add(batch, [row], {} if error is None else {0: said(error)}, shown_input(context), answered)
         batch.commit(acknowledge=False)
         log.written()
 
@@ -43,6 +45,7 @@ def shown_input(context: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"operation": context.operation, "digest": context.digest}
     if context.scope is not None:
         given |= {"scope": str(context.scope), "key": context.key, "version": context.version}
+    given |= {name: said for name in ("correlation", "actor") if (said := getattr(context, name)) is not None}
     if context.operation == "set" and context.value_bytes <= _INPUT_BYTES_MAX:
         given["value"] = _redactor.value(context.value)
     if context.operations is not None:

@@ -22,18 +22,21 @@ static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 #[pyclass(frozen, module = "spellkeep.correlation")]
 pub struct Correlation {
     made: OriginBuf,
+    /// Whether nothing may be written while it is the current one: what is replayed runs so.
+    read_only: bool,
 }
 
 #[pymethods]
 impl Correlation {
     #[new]
-    #[pyo3(signature = (id=None, *, actor=None, tags=None, cause=None))]
+    #[pyo3(signature = (id=None, *, actor=None, tags=None, cause=None, read_only=false))]
     fn new(
         py: Python<'_>,
         id: Option<&Bound<'_, PyAny>>,
         actor: Option<&Bound<'_, PyAny>>,
         tags: Option<&Bound<'_, PyAny>>,
         cause: Option<Version>,
+        read_only: bool,
     ) -> PyResult<Self> {
         const SURROGATE: &str = "correlation.lone_surrogate";
         let id = id.map(|id| utf8(id, "a correlation id", SURROGATE)).transpose()?;
@@ -49,7 +52,7 @@ impl Correlation {
         let tags: Vec<&str> = tags.iter().map(|tag| utf8(tag, "a tag", SURROGATE)).collect::<PyResult<_>>()?;
         let made = OriginBuf::new(cause.map(Version::number), id, actor, &tags);
         let made = made.map_err(|error| raise(py, "InvalidKey", error.code(), &error.to_string(), None))?;
-        Ok(Self { made })
+        Ok(Self { made, read_only })
     }
 
     /// The correlation id, or None.
@@ -76,6 +79,12 @@ impl Correlation {
         self.made.get().cause()
     }
 
+    /// Whether nothing may be written where it is the current one.
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.read_only
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let shown = |text: Option<&str>| -> PyResult<String> {
             Ok(text
@@ -89,7 +98,7 @@ impl Correlation {
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        self.made == other.made
+        self.made == other.made && self.read_only == other.read_only
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
@@ -124,10 +133,22 @@ impl Current<'_> {
     }
 }
 
-/// What a write by this thread, or task, is part of now. Cost: one relaxed load where nothing ever was.
+/// What this thread, or task, does is part of that. Cost: one relaxed load where nothing ever was.
 #[inline]
 pub fn current(py: Python<'_>) -> PyResult<Current<'_>> {
     if IN_USE.load(Ordering::Relaxed) { look(py) } else { Ok(Current(None)) }
+}
+
+/// As [`current`], for a write. Errors: ReadOnly (replay.read_only) where something is replayed.
+#[inline]
+pub fn current_writing(py: Python<'_>) -> PyResult<Current<'_>> {
+    let found = current(py)?;
+    match &found.0 {
+        Some(current) if current.get().read_only => {
+            Err(raise(py, "ReadOnly", "replay.read_only", "this is being replayed: nothing is written", None))
+        }
+        _ => Ok(found),
+    }
 }
 
 fn look(py: Python<'_>) -> PyResult<Current<'_>> {

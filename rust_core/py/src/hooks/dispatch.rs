@@ -191,16 +191,19 @@ fn run(
                     Err(failure) => (Outcome::Failed, Some(failure.clone_ref(py))),
                 };
                 Hook::count(hook, outcome, ns)?;
-                tell(hook, &context, outcome, ns, failure);
+                let next = made.as_ref().ok().map(|draft| context.get().changed(py, draft)).transpose()?;
+                let answered = next.as_ref().map(|next| next.digest(py));
+                tell(hook, &context, outcome, ns, failure, answered);
                 let draft = made.map_err(|failure| vetoed(hook, "hook.failed", Some(failure)))?;
-                context = Bound::new(py, context.get().changed(py, &draft)?)?;
-                digest = context.get().digest(py);
+                if let (Some(next), Some(answered)) = (next, answered) {
+                    (context, digest) = (Bound::new(py, next)?, answered);
+                }
                 changed = Some(draft);
                 begun = Instant::now();
             }
             Said::No(outcome, error) => {
                 Hook::count(hook, outcome, ns)?;
-                tell(hook, &context, outcome, ns, Some(error.clone_ref(py)));
+                tell(hook, &context, outcome, ns, Some(error.clone_ref(py)), None);
                 if hook.get().fail_closed {
                     return Err(error);
                 }
@@ -277,10 +280,17 @@ fn redrafted(shared: &Shared, former: &Draft, value: &Bound<'_, PyAny>) -> PyRes
 }
 
 /// Tells the hook's Python half what is written down at once. What goes wrong there is no matter of the caller's.
-fn tell(hook: &Bound<'_, Hook>, context: &Bound<'_, HookContext>, outcome: Outcome, ns: u64, error: Option<PyErr>) {
+fn tell(
+    hook: &Bound<'_, Hook>,
+    context: &Bound<'_, HookContext>,
+    outcome: Outcome,
+    ns: u64,
+    error: Option<PyErr>,
+    answered: Option<u64>,
+) {
     let py = hook.py();
     let error = error.map(|error| error.into_value(py));
-    if let Err(failure) = hook.call_method1("_tell", (context, outcome as u8, ns, error)) {
+    if let Err(failure) = hook.call_method1("_tell", (context, outcome as u8, ns, error, answered)) {
         failure.write_unraisable(py, Some(hook.as_any()));
     }
 }

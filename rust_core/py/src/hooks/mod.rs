@@ -18,6 +18,8 @@ pub use dispatch::{before_batch, before_removal, before_set};
 pub use filter::{HookFilter, hook_pick};
 pub use hook::Hook;
 
+use crate::scope::StateScope;
+
 /// What hooks run before. The numbers index [`HookTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,6 +47,13 @@ fn is_own(scope: &[u8]) -> bool {
 pub fn input_digest(operation: &str, scope: &[u8], class: u8, key: &[u8], value: &[u8]) -> u64 {
     let place = xxh3_64_with_seed(scope, xxh3_64(operation.as_bytes()) ^ u64::from(class));
     xxh3_64_with_seed(value, xxh3_64_with_seed(key, place))
+}
+
+/// The digest of what a hook would be given of an operation on an encoded value.
+#[pyfunction]
+#[pyo3(signature = (operation, scope, key, class_number, value))]
+pub fn hook_digest(operation: &str, scope: &StateScope, key: &str, class_number: u8, value: &[u8]) -> u64 {
+    input_digest(operation, scope.encoded(), class_number, key.as_bytes(), value)
 }
 
 impl Point {

@@ -126,7 +126,7 @@ impl Batch {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let map = self.map(scope);
         let key = key_str(key)?.as_bytes();
-        let current = correlation::current(scope.py())?;
+        let current = correlation::current_writing(scope.py())?;
         let draft = Draft::from(Kind::Delete, StateClass::Standard, map.scope(), key, &[], current.origin());
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
@@ -141,7 +141,7 @@ impl Batch {
             return Ok(0);
         };
         let meta = entry.meta();
-        let (to, current) = (key_str(to)?.as_bytes(), correlation::current(scope.py())?);
+        let (to, current) = (key_str(to)?.as_bytes(), correlation::current_writing(scope.py())?);
         let draft = Draft::from(Kind::Set, meta.class, map.scope(), to, entry.value(), current.origin());
         self.add(scope.py(), Op { map, draft, if_version: None })?;
         Ok(meta.lsn)

@@ -41,7 +41,7 @@ impl Events {
         let mut draft = Draft::default();
         draft.begin(Kind::Event, class, scope.get().encoded());
         encode_into(py, data, shared.limits(class), draft.value_buf())?;
-        let current = correlation::current(py)?;
+        let current = correlation::current_writing(py)?;
         let caused: Option<OriginBuf> = cause.map(|cause| current.origin().caused_by(cause.number()));
         draft.end_with(event.as_bytes(), Fields::from(caused.as_ref().map_or(current.origin(), OriginBuf::get)));
         let lsn = match shared.try_emit(&mut draft) {

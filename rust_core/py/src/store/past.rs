@@ -31,7 +31,7 @@ pub fn replace(
         let meta = entry.meta();
         version = meta.lsn;
         let name = format!("past/{key}/{:012x}.{:014x}", meta.lsn, meta.time_us);
-        let current = correlation::current(py)?;
+        let current = correlation::current_writing(py)?;
         let kept = Draft::from(Kind::Set, meta.class, map.scope(), name.as_bytes(), entry.value(), current.origin());
         batch.push(Op { map: Arc::clone(map), draft: kept, if_version: None });
     }

@@ -48,7 +48,7 @@ pub fn draft_value(
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
     encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
-    let current = correlation::current(value.py())?;
+    let current = correlation::current_writing(value.py())?;
     let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
     draft.end_with(key.as_bytes(), Fields { expires_us, origin: current.origin() });
     Ok(())
@@ -156,6 +156,8 @@ pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyRes
 
 /// As [`commit_batch`], after the hooks.
 pub fn hooked_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut Batch) -> PyResult<Vec<u64>> {
+    // It may have been filled elsewhere.
+    correlation::current_writing(py)?;
     if !shared.hooks.any_at_all() {
         return commit_batch(py, shared, batch);
     }
@@ -167,7 +169,7 @@ pub fn hooked_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut Batch) -> 
 
 /// Removes a key; returns the tombstone's version, or 0 when there was nothing.
 pub fn delete(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &str, how: How) -> PyResult<u64> {
-    let (current, if_version) = (correlation::current(py)?, how.if_version.map(Version::number));
+    let (current, if_version) = (correlation::current_writing(py)?, how.if_version.map(Version::number));
     let ran = match shared.hooks.any(Point::Delete) {
         true => Some(before_removal(py, shared, map, Some(key), if_version)?),
         false => None,
@@ -185,7 +187,7 @@ pub fn delete(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &s
 
 /// Removes every key of a scope.
 pub fn clear(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, acknowledged: bool) -> PyResult<Removed> {
-    let current = correlation::current(py)?;
+    let current = correlation::current_writing(py)?;
     let origin = current.origin();
     let ran = match shared.hooks.any(Point::Clear) {
         true => Some(before_removal(py, shared, map, None, None)?),
