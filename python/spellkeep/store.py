@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
-from spellkeep._hooks import HookCalls
+from spellkeep._hooks import HookCalls, positions_of
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
@@ -88,7 +88,11 @@ class StateManager(AgentCalls, HookCalls, _core.Store):
             view_budget_bytes=view_budget_bytes,
             read_only=read_only,
             allow_damage=allow_damage,
+            # Until it is known how far the after-hooks have read.
+            hold_log=None if read_only else 0,
         )
+        if not read_only:
+            self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
         _open_stores[id(self)] = self
         return self

@@ -125,6 +125,8 @@ STORE_READS = [
     "_check_writable",
     "_damage_rows",
     "_history_rows",
+    "_hold_log",
+    "_wait_changes",
     "_recovery_dict",
     "_request_sync",
     "_stats_dict",

@@ -29,6 +29,8 @@ CHUNKS = "history/"
 POSITIONS = "position/"
 DISABLED = "disabled/"
 
+_AT_ONCE = 10_000
+
 Row = tuple[int, int, int, int]
 """Version, microseconds, outcome, digest of the input."""
 
@@ -152,3 +154,24 @@ def _newest_first(state: StateManager, name: str, keys: list[str]) -> Iterator[E
         # One that is let go meanwhile.
         if (chunk := state.get(HOOKS, key)) is not None:
             yield from executions(name, int(key.rpartition("/")[2]), chunk)
+
+
+def forget(state: StateManager, name: str) -> int:
+    """Remove everything that is kept of a hook; return how many entries that were."""
+    keys = [key for key in (DISABLED + name, POSITIONS + name) if state.exists(HOOKS, key)]
+    keys += state.list_keys(HOOKS, f"{CHUNKS}{name}/")
+    for start in range(0, len(keys), _AT_ONCE):
+        with state.batch() as batch:
+            for key in keys[start : start + _AT_ONCE]:
+                batch.delete(HOOKS, key)
+    return len(keys)
+
+
+def begin_at(state: StateManager, name: str, since: int | None) -> int:
+    """The version behind which a hook goes on; kept, so that the next process knows it."""
+    stored = state.get(HOOKS, POSITIONS + name)
+    if stored is not None and stored["version"] is not None:
+        return int(stored["version"])
+    version = state.last_version if since is None else since
+    state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
+    return version

@@ -6,12 +6,12 @@ import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep import _core
 from spellkeep._async import in_thread
+from spellkeep._hooks import positions_of
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
@@ -19,7 +19,7 @@ from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop
 from spellkeep.hooks.base import Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
-from spellkeep.hooks.log import DISABLED, HOOKS, POSITIONS, Execution, HookLog, read_history
+from spellkeep.hooks.log import DISABLED, HOOKS, Execution, HookLog, begin_at, forget, read_history
 from spellkeep.hooks.registered import HookInfo, HookStats, How, Registered
 from spellkeep.hooks.result import BEFORE, HookPoint
 from spellkeep.hooks.telling import write_now
@@ -219,27 +219,18 @@ class HookRegistry:
                 state._check_writable()
                 delivery = Delivery(
                     hook,
-                    self._begin(state, name, how.since),
+                    begin_at(state, name, how.since),
                     batch=how.batch,
                     attempts_max=how.attempts_max,
                     loop=loop,
                 )
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
-                    self._consumer = Consumer(state, _stored_figures)
+                    self._consumer = Consumer(state)
                 self._consumer.add(hook, delivery, HookLog(state, name))
+                self._consumer.hold(state)
             self._hooks[name] = hook
             self._install(state)
-
-    @staticmethod
-    def _begin(state: StateManager, name: str, since: int | None) -> int:
-        """The version behind which a hook goes on; kept, so that the next process knows it."""
-        stored = state.get(HOOKS, POSITIONS + name)
-        if stored is not None and stored["version"] is not None:
-            return int(stored["version"])
-        version = state.last_version if since is None else since
-        state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
-        return version
 
     def _told(self, hook: Registered, context: Any, outcome: int, ns: int, error: BaseException | None) -> None:
         state, consumer = self._state(), self._consumer
@@ -280,6 +271,24 @@ class HookRegistry:
             self._install(state)
             if self._consumer is not None:
                 self._consumer.remove(name)
+
+    def forget(self, name: str) -> None:
+        """Remove what the store keeps of a hook that is not registered: how far it came, its history, its switch.
+
+        Until then the log keeps what it has not read.
+
+        Raises: Conflict (hook.exists) when it is registered; KeyMissing (hook.missing) when nothing is kept.
+        """
+        state = self._opened()
+        if name in self._hooks:
+            raise Conflict(f"hook {name!r} is registered: unregister it first", code="hook.exists")
+        if forget(state, name) == 0:
+            raise KeyMissing(f"there is no hook {name!r}", code="hook.missing")
+        if self._consumer is None:
+            state._hold_log(min(positions_of(state).values(), default=None))
+        else:
+            self._consumer.forget(name)
+            self._consumer.hold(state)
 
     def enable(self, name: str) -> None:
         """Let a hook run again, in this process and the next ones. Raises: KeyMissing (hook.missing)."""
@@ -381,8 +390,3 @@ class HookRegistry:
 
     def __reduce__(self) -> Any:
         raise TypeError("the hooks of an open store cannot be pickled")
-
-
-def _stored_figures(hook: Registered) -> dict[str, Any]:
-    figures = asdict(hook.stats())
-    return {name: value for name, value in figures.items() if value and name not in ("name", "position")}
