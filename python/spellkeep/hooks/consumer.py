@@ -14,6 +14,7 @@ from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
+from spellkeep.hooks.keeping import HistoryKeeper, HistoryRetention
 from spellkeep.hooks.log import HOOKS, POSITIONS, HookLog, Row
 from spellkeep.hooks.registered import Registered
 
@@ -70,6 +71,8 @@ class Consumer:
         self._stop_at: float | None = None
         self._feed = _Feed()
         self._unregistered = positions_of(state)
+        self._keepers: dict[str, HistoryKeeper] = {}
+        self.retention = HistoryRetention()
         # Executions that could not be written yet.
         self._pending: dict[str, tuple[list[Row], dict[int, str]]] = {}
         self._thread = threading.Thread(target=self._work, name="spellkeep-hooks", daemon=True)
@@ -79,6 +82,7 @@ class Consumer:
         """Take a hook: one that changes are delivered to, or whose executions are only noted."""
         with self._lock:
             self._logs[hook.name] = log
+            self._keepers[hook.name] = HistoryKeeper(hook.name, log)
             self._noted[hook.name] = hook
             if delivery is not None:
                 self._deliveries[hook.name] = delivery
@@ -91,7 +95,7 @@ class Consumer:
         with self._lock:
             if (each := self._deliveries.get(name)) is not None:
                 self._unregistered[name] = each.stored_position
-            for known in (self._deliveries, self._noted, self._logs, self._pending):
+            for known in (self._deliveries, self._noted, self._logs, self._pending, self._keepers):
                 known.pop(name, None)
             self._moved.notify_all()
 
@@ -181,6 +185,9 @@ class Consumer:
             try:
                 moved = False if stopping else self._round(state)
                 self._store(state, everything=stopping)
+                for keeper in list(self._keepers.values()):
+                    if keeper.due and not stopping:
+                        keeper.turn(state, self.retention)
             except (Closed, Forked):
                 return
             except StateError as error:

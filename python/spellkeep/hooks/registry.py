@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import threading
-import weakref
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep import _core
-from spellkeep._async import in_thread
 from spellkeep._hooks import positions_of
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
+from spellkeep.hooks.accounts import HookAccounts
 from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop
 from spellkeep.hooks.base import Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
-from spellkeep.hooks.log import DISABLED, HOOKS, Execution, HookLog, begin_at, forget, read_history
-from spellkeep.hooks.registered import HookInfo, HookStats, How, Registered
+from spellkeep.hooks.log import DISABLED, HOOKS, HookLog, begin_at, forget, kept
+from spellkeep.hooks.registered import How, Registered
 from spellkeep.hooks.result import BEFORE, HookPoint
 from spellkeep.hooks.telling import write_now
 from spellkeep.scope import ScopeKind
@@ -34,16 +31,13 @@ HOOKS_MAX = 1_000
 """Most hooks of a store."""
 
 
-class HookRegistry:
+class HookRegistry(HookAccounts):
     """The hooks of one store: registering, listing, switching off and on, figures. For any number of threads."""
 
     def __init__(self, state: StateManager) -> None:
-        self._state = weakref.ref(state)
-        self._lock = threading.Lock()
-        self._hooks: dict[str, Registered] = {}
+        super().__init__(state)
         # The compiled core has it by a weak reference only, so that the collector sees all of it from here.
         self._table: _core.HookTable | None = None
-        self._consumer: Consumer | None = None
 
     def before(
         self,
@@ -227,6 +221,7 @@ class HookRegistry:
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state)
+                    self._consumer.retention = self._retention
                 self._consumer.add(hook, delivery, HookLog(state, name))
                 self._consumer.hold(state)
             self._hooks[name] = hook
@@ -245,13 +240,6 @@ class HookRegistry:
         table = _core.HookTable(state, points)
         state._use_hooks(table)
         self._table = table
-
-    def _opened(self) -> StateManager:
-        state = self._state()
-        if state is None:
-            raise ReferenceError("the store of these hooks is gone")
-        state._check_open()
-        return state
 
     def _named(self, name: str) -> Registered:
         hook = self._hooks.get(name)
@@ -300,84 +288,23 @@ class HookRegistry:
 
     def _switch(self, name: str, enabled: bool) -> None:
         state = self._opened()
-        self._named(name)
+        if name not in self._hooks and name not in dict(kept(state)):
+            raise KeyMissing(f"there is no hook {name!r}", code="hook.missing")
         # First the store: a switch that is not there after a crash was never turned.
         if enabled:
             state.delete(HOOKS, DISABLED + name)
         else:
             state.set(HOOKS, DISABLED + name, True)
         with self._lock:
-            self._named(name).enabled = enabled
-            self._install(state)
-
-    def ls(self) -> list[HookInfo]:
-        """The hooks, in the order in which they run."""
-        with self._lock:
-            hooks = sorted(self._hooks.values(), key=lambda hook: hook.priority)
-        return [hook.info for hook in hooks]
-
-    def stats(self) -> list[HookStats]:
-        """Figures of each hook in this process, as `ls` orders them."""
-        with self._lock:
-            hooks = sorted(self._hooks.values(), key=lambda hook: hook.priority)
-        return [self._stats_of(hook) for hook in hooks]
-
-    def _stats_of(self, hook: Registered) -> HookStats:
-        each = None if self._consumer is None else self._consumer.delivery(hook.name)
-        if each is None:
-            return hook.stats()
-        return hook.stats(
-            position=each.position,
-            given_up_count=each.given_up_count,
-            dropped_count=each.dropped_count,
-            too_deep_count=each.too_deep_count,
-        )
-
-    @property
-    def lag(self) -> int:
-        """How many versions the hook that is furthest behind has not been given yet."""
-        position = None if self._consumer is None else self._consumer.position
-        return 0 if position is None else max(self._opened().last_version - position, 0)
-
-    def drain(self, timeout_s: float) -> bool:
-        """Wait until every after-hook was given everything up to now, and that is stored; whether it came to that.
-
-        Hooks that are switched off, or whose event loop is closed, are not waited for.
-
-        Raises: RuntimeError when an after-hook calls it; Closed, Forked.
-        """
-        state = self._opened()
-        return self._consumer is None or self._consumer.drain(state.last_version, timeout_s)
-
-    async def adrain(self, timeout_s: float) -> bool:
-        """As `drain`, in a thread."""
-        return await in_thread(self.drain, timeout_s)
+            if (hook := self._hooks.get(name)) is not None:
+                hook.enabled = enabled
+                self._install(state)
 
     def _end(self) -> None:
         """Before the store is closed."""
         state = self._state()
         if self._consumer is not None and state is not None and not state.forked and not state.closed:
             self._consumer.end(state.last_version)
-
-    def history(
-        self,
-        hook: str | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        result: str | None = None,
-        limit: int = 100,
-    ) -> list[Execution]:
-        """The last executions that are written, newest first.
-
-        Args:
-            hook: only of this one; also of one that is registered no more.
-            since, until: written from then on, and before.
-            result: only with this one.
-            limit: most executions, at least 0.
-        Cost: O(limit) of one hook; of all hooks, that of each.
-        """
-        return read_history(self._opened(), hook, since, until, result, limit)
 
     def __len__(self) -> int:
         return len(self._hooks)
