@@ -1,4 +1,4 @@
-"""The command line: ``spellkeep --store PATH get|set|ls|rm|history|stats|verify|salvage|ingest|agent|events|hooks|demo``.
+"""The command line: ``spellkeep --store PATH COMMAND``.
 
 A leaf: it uses nothing but the public API. One file per group of commands:
 
