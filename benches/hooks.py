@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 from typing import Any
 
 import blinker
@@ -20,6 +22,8 @@ import pluggy
 import spellkeep
 from spellkeep import StateScope
 
+# Gone at the end.
+_FOLDER = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 VALUE = {
     "step": 17,
     "goal": "find the train to Lyon",
@@ -84,6 +88,72 @@ def kept(count: int) -> Callable[[Any], Any]:
     return lambda value: handle.set("plan", value)
 
 
+def kept_after(count: int) -> Callable[[Any], Any]:
+    """`handle.set` with so many hooks that run after it, on a real store."""
+    state = spellkeep.open(tempfile.mkdtemp(dir=_FOLDER.name), keep_log_bytes=16 << 20)
+    for number in range(count):
+        state.hooks.after("set", name=f"h{number}", history=False)(nothing)
+    handle = state.scope(StateScope.agent("scout"))
+    handle.set("plan", 1)
+    state.hooks.drain(10)
+    return lambda value: handle.set("plan", value)
+
+
+def writer_ns(call: Callable[[Any], Any], calls: int) -> float:
+    """Time of the writer's own thread for each call: what hooks do meanwhile, they do in theirs."""
+    begun = thread_time_ns()
+    for _ in range(calls):
+        call(VALUE)
+    return (thread_time_ns() - begun) / calls
+
+
+def writers(rounds: int, calls: int) -> dict[str, Any]:
+    """What after-hooks cost the writer, as ratios of rounds taken in turn."""
+    jobs = {count: kept_after(count) for count in (0, 1, 10)}
+    times: dict[int, list[float]] = {count: [] for count in jobs}
+    for _ in range(rounds):
+        for count, call in jobs.items():
+            times[count].append(writer_ns(call, calls))
+            # The next round is not to pay for what this one left.
+            time.sleep(0.02)
+    figures = {}
+    for count, each in times.items():
+        ratio = statistics.median(one / none for one, none in zip(each, times[0], strict=True))
+        figures[f"after {count}"] = {"median_ns": round(statistics.median(each)), "ratio": round(ratio, 3)}
+        print(
+            f"     after {count:>2}  median {statistics.median(each):7.0f} ns of the writer's thread, ratio {ratio:.3f}"
+        )
+    return figures
+
+
+def throughput(count: int) -> dict[str, Any]:
+    """Written, delivered, counted at the receiver, position and history kept: events a second from the first write."""
+    figures = {}
+    for batch in (False, True):
+        state = spellkeep.open(tempfile.mkdtemp(dir=_FOLDER.name))
+        received: list[int] = [0]
+
+        def one(change: Any, received: list[int] = received) -> None:
+            received[0] += 1
+
+        def many(changes: list[Any], received: list[int] = received) -> None:
+            received[0] += len(changes)
+
+        state.hooks.after("set", name="receiver", batch=batch)(many if batch else one)
+        handle = state.scope(StateScope.agent("scout"))
+        begun = perf_counter_ns()
+        for number in range(count):
+            handle.set("plan", number)
+        assert state.hooks.drain(600)
+        per_s = count / (perf_counter_ns() - begun) * 1e9
+        assert received[0] == count, "lost or delivered twice"
+        name = "in lists" if batch else "one call each"
+        figures[name] = {"count": count, "per_s": round(per_s)}
+        print(f"{name:>13}  {count:,} delivered, {per_s:,.0f} a second")
+        state.close()
+    return figures
+
+
 def main() -> None:
     """Measure and print; write JSON if asked."""
     options = argparse.ArgumentParser()
@@ -105,7 +175,7 @@ def main() -> None:
                 begun = perf_counter_ns()
                 call(VALUE)
                 singles[job].append(perf_counter_ns() - begun)
-    figures = {}
+    figures: dict[str, Any] = {}
     for (name, count), each in totals.items():
         # What the hooks add, round by round: a slow moment of the machine is in both.
         added = statistics.median(one - none for one, none in zip(each, totals[name, 0], strict=True))
@@ -118,6 +188,7 @@ def main() -> None:
         print(
             f"{name:>10} {count:>2}  median {statistics.median(each):7.0f} ns  added {added:7.0f} ns  p99 {p99:7.0f} ns"
         )
+    figures |= writers(rounds, calls) | throughput(20_000 if given.quick else 500_000)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(figures, indent=1))

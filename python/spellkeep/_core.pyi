@@ -34,6 +34,8 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_call",
+    "hook_deliver",
     "hook_digest",
     "hook_pick",
     "store_salvage",
@@ -748,3 +750,9 @@ def hook_pick(
     filter: HookFilter, changes: list[Change], operations: Sequence[str], depth_max: int
 ) -> tuple[list[Change], list[int], int]:
     """Of committed changes, those that a hook is for, how many hooks deep each is, and how many were too deep."""
+
+def hook_deliver(hook: Hook, changes: list[Change], depths: list[int], start: int) -> tuple[int, Any, int]:
+    """Call the hook with the changes from `start` on while all goes well: how many that were, and what else it said."""
+
+def hook_call(hook: Hook, given: Any, origin: Correlation) -> Any:
+    """Call a hook once with what it is given, as part of `origin`."""

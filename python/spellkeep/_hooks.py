@@ -6,8 +6,11 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from spellkeep.scope import StateScope
+
 if TYPE_CHECKING:
     from spellkeep.hooks import HookRegistry
+    from spellkeep.store import StateManager
 
 _making = threading.Lock()
 
@@ -19,6 +22,17 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
+
+
+def positions_of(state: StateManager) -> dict[str, int]:
+    """How far the store says that each after-hook came, registered or not."""
+    found = {}
+    scope = StateScope.custom("spellkeep.hooks")
+    for key in state.list_keys(scope, "position/"):
+        stored = state.get(scope, key)
+        if stored is not None and stored["version"] is not None:
+            found[key.removeprefix("position/")] = int(stored["version"])
+    return found
 
 
 class HookCalls:

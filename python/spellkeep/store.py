@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
-from spellkeep._hooks import HookCalls
+from spellkeep._hooks import HookCalls, positions_of
 from spellkeep._replays import ReplayCalls
 from spellkeep._timelines import TimelineCalls
 from spellkeep.batch import Batch
@@ -90,7 +90,11 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
             view_budget_bytes=view_budget_bytes,
             read_only=read_only,
             allow_damage=allow_damage,
+            # Until it is known how far the after-hooks have read.
+            hold_log=None if read_only else 0,
         )
+        if not read_only:
+            self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
         _open_stores[id(self)] = self
         return self

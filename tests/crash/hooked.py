@@ -11,7 +11,7 @@ import threading
 
 import spellkeep
 from spellkeep import Change, StateScope
-from spellkeep.hooks import HookResult
+from spellkeep.hooks import HistoryRetention, HookResult
 
 
 def main() -> None:
@@ -19,6 +19,9 @@ def main() -> None:
     store, path = sys.argv[1:]
     said = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     state = spellkeep.open(store, ring_bytes=64 << 10, segment_bytes=256 << 10, keep_log_bytes=None)
+
+    # The checker looks for holes.
+    state.hooks.retention = HistoryRetention(keep_count=None, keep_days=None)
 
     def say(*what: object) -> None:
         os.write(said, (" ".join(map(str, what)) + "\n").encode())

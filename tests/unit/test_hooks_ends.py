@@ -143,3 +143,41 @@ def test_a_forked_child_delivers_nothing_and_ends(tmp_path: Path) -> None:
     assert state.hooks.drain(10)
     state.close()
     assert seen == [1, 2]
+
+
+def test_the_log_keeps_what_a_hook_has_not_read_until_it_is_forgotten(tmp_path: Path) -> None:
+    def filled(state: StateManager) -> None:
+        for number in range(3000):
+            state.set(SCOUT, "a", f"{number}" * 100)
+        state.checkpoint()
+        state.checkpoint()
+
+    def opened() -> StateManager:
+        return sk.open(tmp_path / "s", keep_log_bytes=0, segment_bytes=64 << 10, ring_bytes=64 << 10)
+
+    seen = list[int]()
+    with opened() as state:
+        state.hooks.after("set", name="slow")(lambda change: seen.append(change.version))
+        state.hooks.disable("slow")
+        filled(state)
+    with opened() as state:
+        filled(state)
+        state.hooks.after("set", name="slow")(lambda change: seen.append(change.version))
+        state.hooks.enable("slow")
+        assert state.hooks.drain(60)
+        (stats,) = state.hooks.stats()
+        assert (len(seen), stats.dropped_count) == (6000, 0)
+        filled(state)
+        assert state.hooks.drain(60)
+        with pytest.raises(errors.Conflict):
+            state.hooks.forget("slow")
+        state.hooks.unregister("slow")
+        filled(state)
+        oldest = next(iter(state.changes())).version
+        state.hooks.forget("slow")
+        state.checkpoint()
+        state.set(SCOUT, "a", 1)
+        state.checkpoint()
+        assert next(iter(state.changes())).version > oldest
+        with pytest.raises(errors.KeyMissing):
+            state.hooks.forget("slow")

@@ -68,6 +68,7 @@ STORE: Recipes = {
     ],
 }
 STORE_READS = [
+    *("atimeline", "awhy", "replay", "timeline", "why", "_change_of"),
     "acheckpoint",
     "aentry",
     "aexists",
@@ -125,6 +126,8 @@ STORE_READS = [
     "_check_writable",
     "_damage_rows",
     "_history_rows",
+    "_hold_log",
+    "_wait_changes",
     "_recovery_dict",
     "_request_sync",
     "_stats_dict",

@@ -1,4 +1,4 @@
-"""The command line: ``spellkeep --store PATH get|set|...``.
+"""The command line: ``spellkeep --store PATH COMMAND``.
 
 A leaf: it uses nothing but the public API. One file per group of commands:
 
@@ -7,6 +7,8 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     verifying   verify salvage
     ingest      conversations from a file (what a line of it may be: conversations)
     agents      agent ls show versions diff fork restore tag prune rm
+    events      events emit ls
+    hooks       hooks ls stats history enable disable forget
     timeline    timeline why
     replay      replay ls run compare
     demo        kill a worker again and again, and compare
@@ -20,6 +22,8 @@ from __future__ import annotations
 from spellkeep.cli.agents import agent
 from spellkeep.cli.demo.command import demo
 from spellkeep.cli.entries import get, ls, rm, set_
+from spellkeep.cli.events import events
+from spellkeep.cli.hooks import hooks
 from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.replay import replay
@@ -29,7 +33,10 @@ from spellkeep.cli.verifying import salvage, verify
 
 __all__ = ["cli", "main"]
 
-for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, timeline, why, replay, demo):
+for _command in (
+    *(get, set_, ls, rm, history, stats, verify, salvage, ingest, agent),
+    *(events, hooks, timeline, why, replay, demo),
+):
     cli.add_command(_command)
 
 

@@ -10,13 +10,15 @@ docs/guide/hooks.md is the guide.
 
 from spellkeep._core import HookContext
 from spellkeep.hooks.base import Observer, Validator
-from spellkeep.hooks.log import Execution
+from spellkeep.hooks.keeping import HistoryRetention
+from spellkeep.hooks.reading import Execution
 from spellkeep.hooks.registered import HookInfo, HookStats
 from spellkeep.hooks.registry import HookRegistry
 from spellkeep.hooks.result import HookPoint, HookResult
 
 __all__ = [
     "Execution",
+    "HistoryRetention",
     "HookContext",
     "HookInfo",
     "HookPoint",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from spellkeep._async import take
+from spellkeep._hooks import positions_of
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
+from spellkeep.hooks.keeping import HistoryKeeper, HistoryRetention
 from spellkeep.hooks.log import HOOKS, POSITIONS, HookLog, Row
 from spellkeep.hooks.registered import Registered
 
@@ -24,6 +26,7 @@ _CHUNK = 1_024
 # A position is stored without a delivery after so many versions that were nothing for the hook.
 _STORE_AFTER = 10_000
 _POLL_S = 0.02
+_IDLE_S = 0.05
 _CURSORS_MAX = 8
 _CLOSE_S = 5.0
 
@@ -56,10 +59,9 @@ class _Feed:
 class Consumer:
     """Begins with its first hook, ends with the store."""
 
-    def __init__(self, state: StateManager, figures: Callable[[Registered], dict[str, Any]]) -> None:
+    def __init__(self, state: StateManager) -> None:
         # Not the store itself: it may be collected although nobody closed it.
         self._state = weakref.ref(state)
-        self._figures = figures
         self._deliveries: dict[str, Delivery] = {}
         self._noted: dict[str, Registered] = {}
         self._logs: dict[str, HookLog] = {}
@@ -69,6 +71,9 @@ class Consumer:
         self._rounds_count = 0
         self._stop_at: float | None = None
         self._feed = _Feed()
+        self._unregistered = positions_of(state)
+        self._keepers: dict[str, HistoryKeeper] = {}
+        self.retention = HistoryRetention()
         # Executions that could not be written yet.
         self._pending: dict[str, tuple[list[Row], dict[int, str]]] = {}
         self._thread = threading.Thread(target=self._work, name="spellkeep-hooks", daemon=True)
@@ -78,6 +83,7 @@ class Consumer:
         """Take a hook: one that changes are delivered to, or whose executions are only noted."""
         with self._lock:
             self._logs[hook.name] = log
+            self._keepers[hook.name] = HistoryKeeper(hook.name, log)
             self._noted[hook.name] = hook
             if delivery is not None:
                 self._deliveries[hook.name] = delivery
@@ -88,9 +94,27 @@ class Consumer:
     def remove(self, name: str) -> None:
         """Deliver nothing more to it."""
         with self._lock:
-            for known in (self._deliveries, self._noted, self._logs, self._pending):
+            if (each := self._deliveries.get(name)) is not None:
+                self._unregistered[name] = each.stored_position
+            for known in (self._deliveries, self._noted, self._logs, self._pending, self._keepers):
                 known.pop(name, None)
             self._moved.notify_all()
+
+    def hold(self, state: StateManager) -> None:
+        """Let checkpoints let go of what every hook has, those among them that are not registered (yet)."""
+        state._hold_log(
+            min(
+                [
+                    *(position for name, position in self._unregistered.items() if name not in self._deliveries),
+                    *(each.stored_position for each in list(self._deliveries.values())),
+                ],
+                default=None,
+            )
+        )
+
+    def forget(self, name: str) -> None:
+        """Nobody waits for what this one has not read."""
+        self._unregistered.pop(name, None)
 
     def delivery(self, name: str) -> Delivery | None:
         """Where a hook stands."""
@@ -166,6 +190,9 @@ class Consumer:
             try:
                 moved = False if stopping else self._round(state)
                 self._store(state, everything=stopping)
+                for keeper in list(self._keepers.values()):
+                    if keeper.due and not stopping:
+                        keeper.turn(state, self.retention)
             except (Closed, Forked):
                 return
             except StateError as error:
@@ -178,10 +205,20 @@ class Consumer:
                     self._moved.notify_all()
             if stopping:
                 return
+            if not moved and not self._wakened.is_set():
+                self._rest(state)
+            self._wakened.clear()
             del state
-            if not moved:
-                self._wakened.wait(_POLL_S)
-                self._wakened.clear()
+
+    def _rest(self, state: StateManager) -> None:
+        deliveries = list(self._deliveries.values())
+        if any(each.busy or each.not_before > time.monotonic() for each in deliveries):
+            self._wakened.wait(_POLL_S)
+            return
+        # What wakes the thread otherwise does not end this wait, so it is short.
+        read = max((each.position for each in deliveries if each.hook.enabled), default=state.last_version)
+        with suppress(Closed, Forked):
+            state._wait_changes(max(read, state.last_version), _IDLE_S)
 
     def _round(self, state: StateManager) -> bool:
         moved = False
@@ -228,7 +265,7 @@ class Consumer:
                 if rows:
                     log.add(batch, rows, errors)
                 position = None if each is None else each.position
-                batch.set(HOOKS, POSITIONS + name, {"version": position, "figures": self._figures(hook)})
+                batch.set(HOOKS, POSITIONS + name, {"version": position, "figures": hook.stored_figures()})
                 if each is not None:
                     stored.append((each, each.position))
             if len(batch):
@@ -240,6 +277,8 @@ class Consumer:
                 self._pending.clear()
                 for each, position in stored:
                     each.stored_position = position
+                if stored:
+                    self.hold(state)
         finally:
             for log, _ in logs:
                 log.lock.release()

@@ -87,12 +87,13 @@ class Delivery:
         """
         picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
         if picked:
-            wanted = [_Given(picked, max(depths))] if self._batch else list(map(_Given.one, picked, depths))
-            if self._loop is None:
-                self._run(wanted)
-            else:
-                self._send(wanted, end, wake)
+            if self._loop is not None:
+                self._send(self._given(picked, depths), end, wake)
                 return
+            if self._batch:
+                self._run(self._given(picked, depths))
+            else:
+                self._run_each(picked, depths)
             if self.position < picked[-1].version:
                 return
         self._came_to(end, too_deep)
@@ -101,23 +102,49 @@ class Delivery:
         self.position = end
         self.too_deep_count += too_deep
 
+    def _given(self, picked: list[Change], depths: list[int]) -> list[_Given]:
+        return [_Given(picked, max(depths))] if self._batch else list(map(_Given.one, picked, depths))
+
+    def _run_each(self, picked: list[Change], depths: list[int]) -> None:
+        index = 0
+        while index < len(picked):
+            self.inside = threading.get_ident()
+            try:
+                done, answer, ns = _core.hook_deliver(self.hook, picked, depths, index)
+            finally:
+                self.inside = None
+            if done:
+                # In the order in which they were: what comes now is behind them.
+                self.rows += self.hook._take_notes()
+                self.position, self._attempts = picked[index + done - 1].version, 0
+                index += done
+            if index == len(picked):
+                return
+            given = _Given.one(picked[index], depths[index])
+            if answer is not None:
+                if not self._settle(given, answer, ns):
+                    return
+            else:
+                # Its breaker is not closed.
+                self._run([given])
+                if self.position < given.changes[-1].version:
+                    return
+            index += 1
+
     def _run(self, wanted: list[_Given]) -> None:
         self.inside = threading.get_ident()
-        var = _core.correlation_var()
         try:
             for given in wanted:
                 if not self._may_run():
                     return
-                token = var.set(given.origin())
                 begun = time.perf_counter_ns()
                 answer: Any
                 try:
-                    answer = self.hook.call(given.what(self._batch))
+                    answer = _core.hook_call(self.hook, given.what(self._batch), given.origin())
                 # SystemExit, too, must not end the thread that delivers to all.
                 except BaseException as error:
                     answer = error
                 ns = time.perf_counter_ns() - begun
-                var.reset(token)
                 if not self._settle(given, answer, ns):
                     return
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from spellkeep import _core
@@ -184,3 +184,9 @@ class Registered(_core.Hook):
             breaker_opened_count=self.breaker.opened_count,
             last_error=self.last_error,
         )
+
+    def stored_figures(self) -> dict[str, Any]:
+        """What the next process, and the command line, may read of them: what is not nothing."""
+        return {
+            name: value for name, value in asdict(self.stats()).items() if value and name not in ("name", "position")
+        }

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import threading
-import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spellkeep import _core
-from spellkeep._async import in_thread
+from spellkeep._hooks import positions_of
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
+from spellkeep.hooks.accounts import HookAccounts
 from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop, when_of
 from spellkeep.hooks.base import Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
-from spellkeep.hooks.log import DISABLED, HOOKS, POSITIONS, Execution, HookLog, read_history
-from spellkeep.hooks.registered import HookInfo, HookStats, How, Registered
+from spellkeep.hooks.log import DISABLED, HOOKS, HookLog, begin_at, forget, kept
+from spellkeep.hooks.registered import How, Registered
 from spellkeep.hooks.result import BEFORE, HookPoint
 from spellkeep.hooks.telling import write_now
 from spellkeep.scope import ScopeKind
@@ -34,16 +31,13 @@ HOOKS_MAX = 1_000
 """Most hooks of a store."""
 
 
-class HookRegistry:
+class HookRegistry(HookAccounts):
     """The hooks of one store: registering, listing, switching off and on, figures. For any number of threads."""
 
     def __init__(self, state: StateManager) -> None:
-        self._state = weakref.ref(state)
-        self._lock = threading.Lock()
-        self._hooks: dict[str, Registered] = {}
+        super().__init__(state)
         # The compiled core has it by a weak reference only, so that the collector sees all of it from here.
         self._table: _core.HookTable | None = None
-        self._consumer: Consumer | None = None
 
     def before(
         self,
@@ -219,27 +213,19 @@ class HookRegistry:
                 state._check_writable()
                 delivery = Delivery(
                     hook,
-                    self._begin(state, name, how.since),
+                    begin_at(state, name, how.since),
                     batch=how.batch,
                     attempts_max=how.attempts_max,
                     loop=loop,
                 )
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
-                    self._consumer = Consumer(state, _stored_figures)
+                    self._consumer = Consumer(state)
+                    self._consumer.retention = self._retention
                 self._consumer.add(hook, delivery, HookLog(state, name, when_of(at, how.batch)))
+                self._consumer.hold(state)
             self._hooks[name] = hook
             self._install(state)
-
-    @staticmethod
-    def _begin(state: StateManager, name: str, since: int | None) -> int:
-        """The version behind which a hook goes on; kept, so that the next process knows it."""
-        stored = state.get(HOOKS, POSITIONS + name)
-        if stored is not None and stored["version"] is not None:
-            return int(stored["version"])
-        version = state.last_version if since is None else since
-        state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
-        return version
 
     def _told(
         self,
@@ -263,13 +249,6 @@ class HookRegistry:
         state._use_hooks(table)
         self._table = table
 
-    def _opened(self) -> StateManager:
-        state = self._state()
-        if state is None:
-            raise ReferenceError("the store of these hooks is gone")
-        state._check_open()
-        return state
-
     def _named(self, name: str) -> Registered:
         hook = self._hooks.get(name)
         if hook is None:
@@ -289,6 +268,24 @@ class HookRegistry:
             if self._consumer is not None:
                 self._consumer.remove(name)
 
+    def forget(self, name: str) -> None:
+        """Remove what the store keeps of a hook that is not registered: how far it came, its history, its switch.
+
+        Until then the log keeps what it has not read.
+
+        Raises: Conflict (hook.exists) when it is registered; KeyMissing (hook.missing) when nothing is kept.
+        """
+        state = self._opened()
+        if name in self._hooks:
+            raise Conflict(f"hook {name!r} is registered: unregister it first", code="hook.exists")
+        if forget(state, name) == 0:
+            raise KeyMissing(f"there is no hook {name!r}", code="hook.missing")
+        if self._consumer is None:
+            state._hold_log(min(positions_of(state).values(), default=None))
+        else:
+            self._consumer.forget(name)
+            self._consumer.hold(state)
+
     def enable(self, name: str) -> None:
         """Let a hook run again, in this process and the next ones. Raises: KeyMissing (hook.missing)."""
         self._switch(name, True)
@@ -299,84 +296,23 @@ class HookRegistry:
 
     def _switch(self, name: str, enabled: bool) -> None:
         state = self._opened()
-        self._named(name)
+        if name not in self._hooks and name not in dict(kept(state)):
+            raise KeyMissing(f"there is no hook {name!r}", code="hook.missing")
         # First the store: a switch that is not there after a crash was never turned.
         if enabled:
             state.delete(HOOKS, DISABLED + name)
         else:
             state.set(HOOKS, DISABLED + name, True)
         with self._lock:
-            self._named(name).enabled = enabled
-            self._install(state)
-
-    def ls(self) -> list[HookInfo]:
-        """The hooks, in the order in which they run."""
-        with self._lock:
-            hooks = sorted(self._hooks.values(), key=lambda hook: hook.priority)
-        return [hook.info for hook in hooks]
-
-    def stats(self) -> list[HookStats]:
-        """Figures of each hook in this process, as `ls` orders them."""
-        with self._lock:
-            hooks = sorted(self._hooks.values(), key=lambda hook: hook.priority)
-        return [self._stats_of(hook) for hook in hooks]
-
-    def _stats_of(self, hook: Registered) -> HookStats:
-        each = None if self._consumer is None else self._consumer.delivery(hook.name)
-        if each is None:
-            return hook.stats()
-        return hook.stats(
-            position=each.position,
-            given_up_count=each.given_up_count,
-            dropped_count=each.dropped_count,
-            too_deep_count=each.too_deep_count,
-        )
-
-    @property
-    def lag(self) -> int:
-        """How many versions the hook that is furthest behind has not been given yet."""
-        position = None if self._consumer is None else self._consumer.position
-        return 0 if position is None else max(self._opened().last_version - position, 0)
-
-    def drain(self, timeout_s: float) -> bool:
-        """Wait until every after-hook was given everything up to now, and that is stored; whether it came to that.
-
-        Hooks that are switched off, or whose event loop is closed, are not waited for.
-
-        Raises: RuntimeError when an after-hook calls it; Closed, Forked.
-        """
-        state = self._opened()
-        return self._consumer is None or self._consumer.drain(state.last_version, timeout_s)
-
-    async def adrain(self, timeout_s: float) -> bool:
-        """As `drain`, in a thread."""
-        return await in_thread(self.drain, timeout_s)
+            if (hook := self._hooks.get(name)) is not None:
+                hook.enabled = enabled
+                self._install(state)
 
     def _end(self) -> None:
         """Before the store is closed."""
         state = self._state()
         if self._consumer is not None and state is not None and not state.forked and not state.closed:
             self._consumer.end(state.last_version)
-
-    def history(
-        self,
-        hook: str | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        result: str | None = None,
-        limit: int = 100,
-    ) -> list[Execution]:
-        """The last executions that are written, newest first.
-
-        Args:
-            hook: only of this one; also of one that is registered no more.
-            since, until: written from then on, and before.
-            result: only with this one.
-            limit: most executions, at least 0.
-        Cost: O(limit) of one hook; of all hooks, that of each.
-        """
-        return read_history(self._opened(), hook, since, until, result, limit)
 
     def __len__(self) -> int:
         return len(self._hooks)
@@ -389,8 +325,3 @@ class HookRegistry:
 
     def __reduce__(self) -> Any:
         raise TypeError("the hooks of an open store cannot be pickled")
-
-
-def _stored_figures(hook: Registered) -> dict[str, Any]:
-    figures = asdict(hook.stats())
-    return {name: value for name, value in figures.items() if value and name not in ("name", "position")}

@@ -25,7 +25,13 @@ def write_now(
     """Write one execution, in a chunk of its own; `answered` is the digest of what it made of a value."""
     with log.lock:
         batch = Batch(state)
-        log.add(batch, [row], {} if error is None else {0: said(error)}, shown_input(context), answered)
+        log.add(
+            batch,
+            [row],
+            {} if error is None else {0: said(error)},
+            shown_input(context) | {"as_of": state.last_version},
+            answered,
+        )
         batch.commit(acknowledge=False)
         log.written()
 

@@ -15,13 +15,16 @@ from spellkeep.value import decode, encode
 Path: TypeAlias = str | tuple[str | int, ...]
 """A place in what a hook is given: ``"value.plan.0.step"``, or a tuple where a name has a dot."""
 
+Parameters: TypeAlias = Mapping[str, Any] | Mapping[Path, Any]
+"""Other parts of what a hook is given, by their places."""
+
 _CHANGEABLE = ("value", "old_value", "scope", "key", "correlation", "actor", "tags")
 
 
 class ReplayContext:
     """What a before-hook is told, as a `HookContext` tells it; ``state`` is a sandbox."""
 
-    def __init__(self, input: Input, sandbox: Sandbox, parameters: Mapping[Path, Any]) -> None:
+    def __init__(self, input: Input, sandbox: Sandbox, parameters: Parameters) -> None:
         self._input = input
         self._set: dict[str, Any] = {}
         self.state = sandbox
@@ -102,7 +105,7 @@ class ReplayContext:
 class ReplayChange:
     """A `Change` of which some parts are others."""
 
-    def __init__(self, change: Any, parameters: Mapping[Path, Any]) -> None:
+    def __init__(self, change: Any, parameters: Parameters) -> None:
         self._change = change
         self._set: dict[str, Any] = {}
         self._set = changed(self, parameters)
@@ -113,7 +116,7 @@ class ReplayChange:
         return copy.deepcopy(self._set[name]) if name in self._set else getattr(self._change, name)
 
 
-def changed(given: Any, parameters: Mapping[Path, Any]) -> dict[str, Any]:
+def changed(given: Any, parameters: Parameters) -> dict[str, Any]:
     """Attributes of `given` with other parts: by name, whole.
 
     Raises: InvalidKey (replay.path) where there is nothing to change.

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from spellkeep import _core
 from spellkeep.changes import Change
-from spellkeep.errors import LimitExceeded, StateError
+from spellkeep.errors import LimitExceeded
 from spellkeep.hooks import Execution
-from spellkeep.hooks.log import CHUNKS, HOOKS
 from spellkeep.redaction import HIDDEN
 from spellkeep.scope import StateScope
 from spellkeep.value import encode
@@ -103,7 +102,6 @@ class Inputs:
     """The inputs of some executions; their changes are read from the log in one pass."""
 
     def __init__(self, state: StateManager, executions: Iterable[Execution]) -> None:
-        self._state = state
         wanted = {each.version for each in executions if each.version and each.input is None}
         self._batches = batches(state, wanted)
 
@@ -132,18 +130,13 @@ class Inputs:
                 raise NoInput("input differs", f"version {execution.version} is not what the hook was given")
         return made
 
-    def _stored(self, execution: Execution, given: dict[str, Any]) -> Input:
+    @staticmethod
+    def _stored(execution: Execution, given: dict[str, Any]) -> Input:
         if "scope" not in given:
             raise NoInput("input gone", "the values of a batch that was not committed are not kept")
         if given["operation"] == "set" and "value" not in given:
             raise NoInput("input gone", "the value was too large to be kept")
         encoded = encode(given["value"]) if "value" in given else None
-        # The chunk was written right after the hook ran.
-        key = f"{CHUNKS}{execution.hook}/{execution.chunk:012d}"
-        try:
-            as_of = self._state.entry(HOOKS, key).version - 1
-        except StateError:
-            raise NoInput("input gone", "the history let it go") from None
         for class_number in _CLASSES if given["operation"] == "set" else (0,):
             made = Input(
                 after=False,
@@ -152,7 +145,7 @@ class Inputs:
                 key=given["key"],
                 encoded=encoded,
                 class_number=class_number,
-                as_of=as_of,
+                as_of=given["as_of"],
                 moment=execution.at,
                 correlation=given.get("correlation"),
                 actor=given.get("actor"),

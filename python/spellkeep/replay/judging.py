@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spellkeep.errors import LimitExceeded, StateError
+from spellkeep.errors import LimitExceeded
 from spellkeep.hooks import Execution
-from spellkeep.hooks.log import CHUNKS, HOOKS
 from spellkeep.replay.comparing import MISSING, Difference, compare
 from spellkeep.replay.report import ReplayItem
 from spellkeep.replay.running import Answer
@@ -61,10 +60,10 @@ def differences(left: Answer, right: Answer, ignore: tuple[str, ...]) -> tuple[D
 def _stored(state: StateManager, execution: Execution) -> Any:
     """What the hook made of the value when it was recorded, if that is what was stored then."""
     try:
-        version = state.entry(HOOKS, f"{CHUNKS}{execution.hook}/{execution.chunk:012d}").version
-        for change, _ in zip(state.changes(since=version), range(_LOOK_COUNT), strict=False):
+        assert execution.input is not None
+        for change, _ in zip(state.changes(since=execution.input["as_of"]), range(_LOOK_COUNT), strict=False):
             if change.digest == execution.answered:
                 return change.value
-    except (LimitExceeded, StateError):
+    except LimitExceeded:
         pass
     return MISSING

@@ -10,7 +10,7 @@ from spellkeep._async import in_thread
 from spellkeep.errors import StateError
 from spellkeep.hooks import Execution
 from spellkeep.replay import isolated
-from spellkeep.replay.given import Path
+from spellkeep.replay.given import Parameters
 from spellkeep.replay.inputs import Input, Inputs, NoInput
 from spellkeep.replay.job import Progress, ReplayJob
 from spellkeep.replay.judging import judge
@@ -100,7 +100,7 @@ class ReplayManager:
         return self.start("substitute", executions, hooks=hooks, **how).wait()
 
     def what_if(
-        self, executions: Iterable[Execution], parameters: Mapping[Path, Any], *, hook: Any = None, **how: Any
+        self, executions: Iterable[Execution], parameters: Parameters, *, hook: Any = None, **how: Any
     ) -> ReplayReport:
         """As `verify`, but with other parts of what was given: ``{"value.amount": 5}``; and the hook may write.
 
@@ -121,7 +121,7 @@ class ReplayManager:
         *,
         hook: Any = None,
         hooks: Mapping[str, Any] | Iterable[str] | None = None,
-        parameters: Mapping[Path, Any] | None = None,
+        parameters: Parameters | None = None,
         isolate: bool = False,
         ignore: Iterable[str] = (),
         concurrency: int = 1,
@@ -175,7 +175,7 @@ class ReplayManager:
         job: ReplayJob,
         mode: Mode,
         each: tuple[int, Execution, Input, Any],
-        parameters: Mapping[Path, Any],
+        parameters: Parameters,
         ignore: tuple[str, ...],
     ) -> Callable[[], None]:
         index, execution, input, what = each

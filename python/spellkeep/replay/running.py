@@ -6,7 +6,7 @@ import contextvars
 import inspect
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from spellkeep.correlation import replaying
 from spellkeep.errors import LimitExceeded, ReadOnly, StateError
 from spellkeep.hooks import HookResult, Observer, Validator
 from spellkeep.redaction import Redactor
-from spellkeep.replay.given import Path, ReplayChange, ReplayContext
+from spellkeep.replay.given import Parameters, ReplayChange, ReplayContext
 from spellkeep.replay.inputs import Input
 from spellkeep.replay.reading import Reads
 from spellkeep.replay.sandbox import Sandbox, Write
@@ -77,7 +77,7 @@ class Answer:
         return document
 
 
-def run(callee: Callee, input: Input, reader: Reads, *, writable: bool, parameters: Mapping[Path, Any]) -> Answer:
+def run(callee: Callee, input: Input, reader: Reads, *, writable: bool, parameters: Parameters) -> Answer:
     """Run a hook on an input. Nothing that it does in its thread, or in tasks that it starts, can be written.
 
     Raises: InvalidKey (replay.path).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spellkeep.errors import LimitExceeded
 from spellkeep.hooks import Execution
-from spellkeep.hooks.log import read_history
+from spellkeep.hooks.reading import read_history
 from spellkeep.replay.inputs import batches
 from spellkeep.scope import StateScope
 
@@ -35,7 +35,7 @@ def select(
         raise LimitExceeded("limit= is a number of executions, at least 0", code="replay.option")
     wanted = None if ids is None else frozenset((ids,) if isinstance(ids, str) else ids)
     narrow = wanted is not None or correlation is not None or scope is not None
-    found = read_history(state, hook, _aware(since), _aware(until), result, _ALL if narrow else limit)
+    found = read_history(state, hook, _aware(since), _aware(until), result, None, _ALL if narrow else limit)
     if wanted is not None:
         found = [each for each in found if each.id in wanted]
     if correlation is not None or scope is not None:

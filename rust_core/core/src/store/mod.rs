@@ -12,6 +12,7 @@ mod keeper;
 mod load;
 mod look;
 mod options;
+mod pins;
 mod read_view;
 mod reaper;
 mod replica;

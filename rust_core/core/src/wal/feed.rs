@@ -1,11 +1,10 @@
 //! What readers that follow the log need: a wait for what comes next, and places to begin at. Writers do nothing for them.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::drain::Head;
 use super::{Wal, WalError, held};
-use crate::env::thread::monotonic_ms;
+use crate::env::thread::{monotonic_ms, wait_ms};
 use crate::record::{Lsn, Pos};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering};
 
@@ -76,8 +75,7 @@ impl Wal {
             if last > after || left_ms == 0 {
                 break Ok(last);
             }
-            let waited = self.feed.grown.wait_timeout(turn, Duration::from_millis(left_ms));
-            turn = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            turn = wait_ms(&self.feed.grown, turn, left_ms);
         };
         self.feed.waiting_count.fetch_sub(1, Ordering::SeqCst);
         drop(turn);

@@ -5,7 +5,7 @@ use pyo3::types::PyList;
 use spellkeep_core::record::Kind;
 use spellkeep_core::scope::Scope;
 
-use super::is_own;
+use super::{DEPTH_TAG, is_own};
 use crate::scope::StateScope;
 use crate::store::Change;
 
@@ -66,9 +66,6 @@ impl HookFilter {
         }
     }
 }
-
-/// How deep hooks may act because of hooks: what a record says in a tag.
-const DEPTH_TAG: &str = "hook-depth:";
 
 /// Of committed changes, those that a hook is for: of these operations, what its filter lets through, and nothing that hooks
 /// write about themselves. Beyond `depth_max` hooks deep they are only counted: (changes, depths, count).

@@ -136,7 +136,7 @@ impl Hook {
 
     /// Whether its breaker is closed.
     #[getter(_free)]
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         self.free.load(Relaxed)
     }
 

@@ -1,6 +1,7 @@
 //! (room) hooks: running hooks before operations. No lock is held while one runs.
 
 mod context;
+mod deliver;
 mod dispatch;
 mod filter;
 mod hook;
@@ -14,6 +15,7 @@ use spellkeep_core::checksum::{xxh3_64, xxh3_64_with_seed};
 use spellkeep_core::sync::{AtomicU32, Ordering::Relaxed};
 
 pub use context::HookContext;
+pub use deliver::{hook_call, hook_deliver};
 pub use dispatch::{before_batch, before_removal, before_set};
 pub use filter::{HookFilter, hook_pick};
 pub use hook::Hook;
@@ -35,6 +37,9 @@ pub enum Point {
 }
 
 const POINTS: usize = 4;
+
+/// How many hooks deep something was done: what a record says in a tag.
+pub const DEPTH_TAG: &str = "hook-depth:";
 
 /// The first byte of a custom scope, and what the names of our own begin with: what hooks write about themselves.
 const OWN: &[u8] = b"\x08spellkeep.";

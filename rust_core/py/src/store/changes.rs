@@ -140,7 +140,7 @@ impl Change {
 
     /// XXH3-64 of what it says to a hook: operation, scope, key, class and encoded value.
     #[getter]
-    fn digest(&self) -> u64 {
+    pub fn digest(&self) -> u64 {
         let class = if self.0.kind.has_value() { self.0.class as u8 } else { 0 };
         input_digest(self.operation(), self.0.scope(), class, self.0.key(), self.0.value())
     }

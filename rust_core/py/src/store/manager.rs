@@ -267,9 +267,7 @@ impl Store {
     /// Let no checkpoint let go of anything of the log behind `version`; None ends that.
     #[pyo3(name = "_hold_log")]
     fn hold_log(&self, py: Python<'_>, version: Option<Version>) -> PyResult<()> {
-        self.check_open(py)?;
-        self.shared.hold_log(version.map(Version::number));
-        Ok(())
+        self.check_open(py).map(|()| self.shared.hold_log(version.map(Version::number)))
     }
 
     /// Wait for what the durability asks for: afterwards the write of `version` may be called acknowledged.
