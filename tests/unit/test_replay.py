@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import spellkeep as sk
 from spellkeep import Change, StateClass, StateManager, StateScope, errors
 from spellkeep.hooks import HookResult
 from spellkeep.replay import ReplayReport
+from spellkeep.replay.reading import Reader
 
 SCOUT, GLOBAL = StateScope.agent("scout"), StateScope.GLOBAL
 
@@ -97,6 +99,15 @@ def test_what_expired_by_then_is_gone_and_what_expired_since_is_there(state: Sta
     assert seen == [1, None]
     state.replay.verify(state.replay.select(hook="look"))
     assert seen == [1, None, 1, None]
+
+
+def test_a_value_is_there_until_its_time_is_over(state: StateManager) -> None:
+    version = state.set(SCOUT, "short", 1, ttl_s=60)
+    (change,) = state.history(SCOUT, "short")
+    assert change.expires_at is not None
+    for late_s, there in ((-1, True), (0, False), (1, False)):
+        reader = Reader(state, version, change.expires_at + timedelta(seconds=late_s))
+        assert (reader.found(SCOUT, "short") is not None, reader.keys(SCOUT)) == (there, ["short"] * there)
 
 
 def test_batches_deletes_and_clears_are_given_again(state: StateManager) -> None:

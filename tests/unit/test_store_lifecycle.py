@@ -46,6 +46,7 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "changes": lambda s: s.changes(),
     "events": lambda s: s.events.emit("made"),
     "hooks": lambda s: s.hooks.before("set", name="late")(lambda context: None),
+    "replay": lambda s: s.replay.select(),
     "scope": lambda s: s.scope(SCOUT),
     "batch": lambda s: s.batch(),
     "checkpoint": lambda s: s.checkpoint(),

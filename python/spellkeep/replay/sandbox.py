@@ -233,6 +233,10 @@ class SandboxScope(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._sandbox.list_keys(self.scope))
 
+    def list_keys(self, prefix: str = "") -> list[str]:
+        """As ``ScopeHandle.list_keys``."""
+        return self._sandbox.list_keys(self.scope, prefix)
+
     def set(self, key: str, value: Any, **how: Any) -> int:
         """As ``ScopeHandle.set``, here only."""
         return self._sandbox.set(self.scope, key, value, **how)
