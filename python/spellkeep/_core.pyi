@@ -484,6 +484,7 @@ class Store:
         view_budget_bytes: int,
         read_only: bool,
         allow_damage: bool,
+        hold_log: int | None = None,
     ) -> Self: ...
     def set(
         self,
@@ -581,8 +582,11 @@ class Store:
             since: 0 begins with the oldest change that the log has.
         Raises: LimitExceeded (log.trimmed) when the log no longer goes back to `since`; Corrupted (log.damaged) when a
             record does not hold; StorageFailed; Closed, Forked.
-        Cost: one sequential read of the log from the segment that holds `since`.
+        Cost: one sequential read of the log. It begins at most 256 KiB before `since` where that was written since the
+            opening, else with the segment that holds it; who goes on with a cursor reads nothing twice.
         """
+    def _wait_changes(self, after: int, timeout_s: float) -> int: ...
+    def _hold_log(self, version: int | None) -> None: ...
     def _acknowledge(self, version: int) -> int: ...
     def flush(self) -> int:
         """Make everything written so far durable; return the last version that is.

@@ -51,7 +51,9 @@ class Stats:
 
     Bytes are of the log: ``log_bytes`` ever written, ``kept_log_bytes`` of these still there, ``ring_used_bytes`` not
     yet freed. ``checkpoint_failure`` says why the last checkpoint in the background did not work, and is None since one
-    has. In memory, ``resident_bytes`` are the values', and ``view_bytes`` what is kept for ``view_count`` read views.
+    has. What comes behind ``held_version`` is not read by everybody who follows the log, so that checkpoints keep it;
+    None: nobody said so. In memory, ``resident_bytes`` are the values', and ``view_bytes`` what is kept for
+    ``view_count`` read views.
     """
 
     key_count: int
@@ -68,6 +70,7 @@ class Stats:
     checkpoint_count: int
     checkpoint_version: int
     checkpoint_failure: str | None
+    held_version: int | None
     resident_bytes: int
     view_count: int
     view_bytes: int

@@ -13,8 +13,10 @@ import spellkeep as sk
 from spellkeep import (
     Batch,
     Change,
+    Correlation,
     DictView,
     Entry,
+    Events,
     Limits,
     ReadView,
     Recovery,
@@ -25,6 +27,8 @@ from spellkeep import (
     StateManager,
     StateScope,
     Stats,
+    correlate,
+    current_correlation,
     errors,
 )
 from spellkeep.changes import Operation
@@ -194,6 +198,10 @@ def uses_entries_and_changes(entry: Entry, change: Change) -> None:
     assert_type(change.scope, StateScope)
     assert_type(change.key, str | None)
     assert_type(change.in_batch, bool)
+    assert_type(change.correlation, str | None)
+    assert_type(change.actor, str | None)
+    assert_type(change.tags, tuple[str, ...])
+    assert_type(change.cause, int | None)
     operation: Operation = change.operation
     print(operation)
 
@@ -201,6 +209,22 @@ def uses_entries_and_changes(entry: Entry, change: Change) -> None:
     change.version = 2  # type: ignore[misc]
     entry.version = 2  # type: ignore[misc]
     print(change.operation == "update")  # type: ignore[comparison-overlap]
+
+
+def uses_correlation_and_events(state: StateManager) -> None:
+    """Saying where records come from, and what happens."""
+    with correlate("req-42", actor="anna", tags=["a"], cause=3) as now:
+        assert_type(now, Correlation)
+        assert_type(now.id, str | None)
+        assert_type(now.tags, tuple[str, ...])
+    assert_type(current_correlation(), Correlation | None)
+    assert_type(state.events, Events)
+    assert_type(state.events.emit("made", {"a": 1}, scope=SCOUT, cause=1), int)
+    with state.events.span("called") as version:
+        assert_type(version, int)
+
+    correlate(7)  # type: ignore[arg-type]
+    now.id = "other"  # type: ignore[misc]
 
 
 def uses_a_batch(state: StateManager) -> None:

@@ -44,6 +44,7 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "list_scopes": lambda s: s.list_scopes(),
     "history": lambda s: s.history(SCOUT, "a"),
     "changes": lambda s: s.changes(),
+    "events": lambda s: s.events.emit("made"),
     "scope": lambda s: s.scope(SCOUT),
     "batch": lambda s: s.batch(),
     "checkpoint": lambda s: s.checkpoint(),

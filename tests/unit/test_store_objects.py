@@ -89,6 +89,7 @@ def test_a_store_keeps_its_figures() -> None:
         assert stats.log_bytes > 0
         assert stats.sync_count >= 1
         assert 0 <= stats.ring_used_bytes <= stats.ring_bytes
+        assert stats.held_version is None
 
 
 def test_history_and_changes_take_no_negative_numbers() -> None:

@@ -7,6 +7,7 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     verifying   verify salvage
     ingest      conversations from a file (what a line of it may be: conversations)
     agents      agent ls show versions diff fork restore tag prune rm
+    events      events emit ls
     timeline    timeline why
     demo        kill a worker again and again, and compare
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 from spellkeep.cli.agents import agent
 from spellkeep.cli.demo.command import demo
 from spellkeep.cli.entries import get, ls, rm, set_
+from spellkeep.cli.events import events
 from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.root import cli
@@ -27,7 +29,7 @@ from spellkeep.cli.verifying import salvage, verify
 
 __all__ = ["cli", "main"]
 
-for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, timeline, why, demo):
+for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, events, timeline, why, demo):
     cli.add_command(_command)
 
 

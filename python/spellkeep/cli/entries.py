@@ -15,14 +15,15 @@ from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import counted, echo, echo_json, plain, text_of, to_json
 from spellkeep.errors import KeyMissing
 
-__all__ = ["get", "ls", "rm", "set_"]
+__all__ = ["from_stdin", "get", "ls", "parsed", "rm", "set_"]
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """The value that a JSON argument says. Raises: Failure (cli.bad_json)."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -34,7 +35,8 @@ def _parsed(text: str) -> Any:
         raise Failure("cli.bad_json", str(error), USAGE) from None
 
 
-def _stdin() -> str:
+def from_stdin() -> str:
+    """All of stdin. Raises: Failure (cli.not_utf8)."""
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
@@ -49,7 +51,7 @@ def _stdin() -> str:
 @click.pass_obj
 def get(target: Target, scope: StateScope, key: str, default: str | None, as_json: bool) -> None:
     """Print the value of a key as JSON."""
-    fallback = _parsed(default) if default is not None else None
+    fallback = parsed(default) if default is not None else None
     with target.reading() as state:
         try:
             entry = state.entry(scope, key)
@@ -97,8 +99,8 @@ def set_(
     The value is durable when the command has ended.
     """
     if value == "-":
-        value = _stdin()
-    content = value if as_text else _parsed(value)
+        value = from_stdin()
+    content = value if as_text else parsed(value)
     with target.writing() as state:
         version = state.set(scope, key, content, if_version=if_version, ttl_s=ttl_s)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from spellkeep import StateScope
+from spellkeep.cli.events import origin_of
 from spellkeep.cli.failure import ANSWER_IS_NO, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import echo_json, echo_table, one_line, plain, scalar, text_of
@@ -38,6 +39,7 @@ def history(target: Target, scope: StateScope, key: str, limit: int, as_json: bo
                 "at": text_of(change.at),
                 "operation": change.operation,
                 "expires_at": text_of(change.expires_at) if change.expires_at else None,
+                **origin_of(change),
                 "state_class": change.state_class.name.lower() if change.operation == "set" else None,
                 "value": plain(value),
             }

@@ -4,6 +4,8 @@ use std::panic::resume_unwind;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use crate::sync::{Condvar, MutexGuard};
+
 /// A running background thread.
 pub struct Background {
     handle: JoinHandle<()>,
@@ -48,6 +50,11 @@ pub fn park() {
 /// Sleeps until woken or until `timeout_ms` has passed. May wake early.
 pub fn park_ms(timeout_ms: u64) {
     thread::park_timeout(Duration::from_millis(timeout_ms));
+}
+
+/// Waits until notified, or until `timeout_ms` has passed. May wake early.
+pub fn wait_ms<'a, T>(condition: &Condvar, held: MutexGuard<'a, T>, timeout_ms: u64) -> MutexGuard<'a, T> {
+    condition.wait_timeout(held, Duration::from_millis(timeout_ms)).unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 /// The answers of both, which run at the same time where the system has another thread to give.

@@ -1,7 +1,6 @@
 //! The checkpoint: snapshots are brought up to the durable end of the log, and the log before them goes.
 
-use std::collections::BTreeMap;
-
+use super::pins::Pins;
 use super::{StoreError, StoreOptions};
 use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
 use crate::env::{Disk, fork};
@@ -35,46 +34,6 @@ impl Drop for Snapshots {
             let current = self.current.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             std::mem::forget((slots, current));
         }
-    }
-}
-
-/// What keeps the log from being trimmed: where it began when each pin was made.
-#[derive(Default)]
-pub(super) struct Pins(Mutex<PinState>);
-
-#[derive(Default)]
-struct PinState {
-    last_number: u64,
-    pinned: BTreeMap<u64, Pos>,
-    /// The log before this is being let go, or has gone.
-    going: Pos,
-}
-
-impl Pins {
-    fn held(&self) -> MutexGuard<'_, PinState> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// A new one: its number, and from where on the log stays until it ends. Never waits for the disk.
-    pub(super) fn begin(&self, log_start: impl FnOnce() -> Pos) -> (u64, Pos) {
-        let mut state = self.held();
-        let log_start = log_start().max(state.going);
-        state.last_number += 1;
-        let number = state.last_number;
-        state.pinned.insert(number, log_start);
-        (number, log_start)
-    }
-
-    pub(super) fn end(&self, number: u64) {
-        self.held().pinned.remove(&number);
-    }
-
-    /// Where the log may begin instead of `start`. A pin that comes later does not count on what is before.
-    fn let_go(&self, start: Pos) -> Pos {
-        let mut state = self.held();
-        let start = state.pinned.values().copied().min().map_or(start, |pinned| pinned.min(start));
-        state.going = state.going.max(start);
-        start
     }
 }
 
@@ -189,7 +148,7 @@ impl Checkpointer {
         let held_bytes = snapshots.current().map_or(0, |snapshot| snapshot.len_bytes().unwrap_or(0));
         Self {
             wal: Arc::clone(wal),
-            pins: Arc::default(),
+            pins: Arc::new(Pins::holding(options.hold_lsn)),
             keep: options.keep,
             log_bytes: options.checkpoint_log_bytes,
             held_bytes: AtomicU64::new(held_bytes),
@@ -254,7 +213,7 @@ impl Checkpointer {
         if self.snapshots.lasting && start > self.wal.log_start() {
             self.verify(&mut slots)?;
         }
-        let segment_count = self.wal.trim(self.pins.let_go(start))?;
+        let segment_count = self.wal.trim(self.pins.let_go(start, &self.wal))?;
         self.reached.store(reached, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         self.lsn.store(lsn, Ordering::Relaxed);

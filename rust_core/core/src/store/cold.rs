@@ -1,6 +1,7 @@
 //! Cold values: their keys are in memory, and they themselves are where the log or a snapshot has them.
 
-use super::checkpoint::{Checkpointer, Pins};
+use super::checkpoint::Checkpointer;
+use super::pins::Pins;
 use super::{Store, StoreError};
 use crate::checkpoint::{SnapshotError, SnapshotReader};
 use crate::index::{Entry, Index, Meta, ScopeMap};

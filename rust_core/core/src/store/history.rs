@@ -245,3 +245,31 @@ impl Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::record::Draft;
+    use crate::wal::WalOptions;
+
+    /// It was read from the start of its segment each time, so that who asked again and again read ever more.
+    #[test]
+    fn a_start_near_the_end_of_a_long_segment_is_found_at_once() {
+        let store = Store::open(Env { threads: false, ..Env::memory() }, WalOptions::default()).unwrap();
+        let map = store.scope(b"scope");
+        let mut last = 0;
+        for i in 0..6000_u32 {
+            let key = (i % 50).to_le_bytes();
+            let mut draft = Draft::of(Kind::Set, StateClass::Standard, map.scope(), &key, &[7; 1000]);
+            last = store.try_set(&map, &mut draft, None).unwrap();
+            if i % 100 == 0 {
+                store.wal.drain(true).unwrap();
+            }
+        }
+        let left = |since| store.wal.end() - store.changes(since).unwrap().0.pos();
+        assert!(store.wal.stats().segment_count == 1 && left(0) > 6_000_000);
+        assert!(left(last) < 600_000, "{} bytes to read for nothing", left(last));
+        assert!((3_000_000..3_600_000).contains(&left(last / 2)), "{} bytes for half of it", left(last / 2));
+    }
+}

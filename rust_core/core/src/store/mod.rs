@@ -12,6 +12,7 @@ mod keeper;
 mod load;
 mod look;
 mod options;
+mod pins;
 mod read_view;
 mod reaper;
 mod replica;
@@ -258,6 +259,17 @@ impl Store {
         (count, lsn, self.keeper.failure())
     }
 
+    /// Lets no checkpoint let go of anything of the log that comes behind `version`, until it is called again: None ends it.
+    /// What was let go before stays gone: begin to read, then look.
+    pub fn hold_log(&self, version: Option<Lsn>) {
+        self.keeper.checkpointer.pins.hold(version);
+    }
+
+    /// What [`Store::hold_log`] said last.
+    pub fn held_lsn(&self) -> Option<Lsn> {
+        self.keeper.checkpointer.pins.held_lsn()
+    }
+
     /// How many read views there are, and the bytes retained for them.
     pub fn view_figures(&self) -> (usize, usize) {
         self.index.undo().figures()
@@ -279,6 +291,7 @@ impl Store {
         let mut threads_were_well = true;
         if !self.wal.is_forked() {
             self.closed.store(true, Ordering::Release);
+            self.wal.end_waits();
             self.index.undo().end_all();
             threads_were_well = self.reaper.stop() & self.keeper.stop();
         }

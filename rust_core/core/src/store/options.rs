@@ -1,6 +1,7 @@
 //! How a store is set up.
 
 use crate::limits::{VIEW_BUDGET_BYTES, VIEW_BUDGET_BYTES_RANGE};
+use crate::record::Lsn;
 use crate::wal::{Retention, WalError, WalOptions};
 
 /// Options of a store.
@@ -17,6 +18,8 @@ pub struct StoreOptions {
     pub memory_budget_bytes: Option<u64>,
     /// Most bytes of replaced entries that are retained for read views; past it the oldest view ends.
     pub view_budget_bytes: usize,
+    /// As [`super::Store::hold_log`], from the opening on: before the first checkpoint could let anything go.
+    pub hold_lsn: Option<Lsn>,
 }
 
 impl Default for StoreOptions {
@@ -27,6 +30,7 @@ impl Default for StoreOptions {
             checkpoint_log_bytes: 16 << 20,
             memory_budget_bytes: None,
             view_budget_bytes: VIEW_BUDGET_BYTES,
+            hold_lsn: None,
         }
     }
 }

@@ -127,7 +127,7 @@ impl Gate<'_> {
         } else {
             wal.publish_synced(&mut drain, after);
         }
-        wal.note_growth(after.pos);
+        wal.note_growth(after);
         Ok(())
     }
 }

@@ -84,7 +84,7 @@ impl Wal {
             self.rotate(drain);
         }
         self.reserve(drain, head.pos + self.ring_capacity);
-        self.note_growth(head.pos);
+        self.note_growth(head);
         Ok(())
     }
 

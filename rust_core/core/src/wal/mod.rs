@@ -11,6 +11,7 @@ mod big;
 mod catalog;
 mod damage;
 mod drain;
+mod feed;
 mod findings;
 mod look;
 mod manifest;
@@ -105,6 +106,7 @@ pub struct Wal {
     poison: OnceLock<Arc<str>>,
     wakers: Mutex<Vec<Waker>>,
     background: background::Slot,
+    feed: feed::Feed,
     /// Rung once the stream has reached `ring_at`.
     growth_alarm: OnceLock<Alarm>,
     ring_at: AtomicU64,
@@ -182,6 +184,7 @@ impl Wal {
         let why = self.poison.get_or_init(|| why.to_string().into());
         held(&self.append).refuse_from_now_on(append::Status::Poisoned);
         self.wake_loops();
+        self.feed.wake();
         WalError::Poisoned(Arc::clone(why))
     }
 
@@ -234,7 +237,9 @@ impl Wal {
         }
     }
 
-    fn note_growth(&self, pos: Pos) {
+    fn note_growth(&self, head: drain::Head) {
+        self.feed.note(head);
+        let pos = head.pos;
         if pos >= self.ring_at.load(Ordering::SeqCst) {
             self.ring_at.store(Pos::MAX, Ordering::SeqCst);
             self.ring_growth_alarm();

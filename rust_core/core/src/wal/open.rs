@@ -236,6 +236,7 @@ impl Wal {
             poison: OnceLock::new(),
             wakers: Mutex::default(),
             background: background::Slot::default(),
+            feed: Default::default(),
             growth_alarm: OnceLock::new(),
             ring_at: AtomicU64::new(u64::MAX),
             lock: Mutex::new(Some(lock)),

@@ -111,6 +111,9 @@ impl Wal {
         let first = self.catalog.find_version(since);
         let (pos, lsn, sum) =
             first.map_or((crate::record::LOG_START, 0, 0), |first| (first.start, first.first_lsn - 1, first.prev_sum));
+        // Nearer, where that is known.
+        let near = self.feed.before(since).filter(|head| head.pos > pos);
+        let (pos, lsn, sum) = near.map_or((pos, lsn, sum), |head| (head.pos, head.lsn, head.sum));
         Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
     }
 }
@@ -128,6 +131,11 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// Where the next record stands.
+    pub fn pos(&self) -> Pos {
+        self.pos
+    }
+
     /// Calls `look` with the next record and its position, or returns None at the end of the log; more may come later.
     ///
     /// # Errors

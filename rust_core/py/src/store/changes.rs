@@ -193,6 +193,25 @@ impl Change {
     }
 }
 
+/// So often a wait looks whether a signal has come, in milliseconds.
+const SIGNALS_MS: u64 = 500;
+
+/// Waits until there is a version above `after`, at most `timeout_s`; the last version there is.
+pub fn wait(py: Python<'_>, shared: &Shared, after: u64, timeout_s: f64) -> PyResult<u64> {
+    // Whatever is no time is none; what is longer than the clock goes is for ever.
+    let mut left_ms = (timeout_s.max(0.0) * 1000.0).ceil() as u64;
+    loop {
+        shared.check().map_err(|e| to_py(py, e))?;
+        let slice_ms = left_ms.min(SIGNALS_MS);
+        let last = py.detach(|| shared.wal().wait_beyond(after, slice_ms)).map_err(|e| to_py(py, e.into()))?;
+        left_ms -= slice_ms;
+        if last > after || left_ms == 0 {
+            return Ok(last);
+        }
+        py.check_signals()?;
+    }
+}
+
 /// Committed changes in the order of their versions, up to the last one there is.
 #[pyclass(frozen, module = "spellkeep.changes")]
 pub struct Changes {

@@ -48,6 +48,7 @@ pub fn stats<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Bound<'py, PyDic
     dict.set_item("checkpoint_count", count)?;
     dict.set_item("checkpoint_version", version)?;
     dict.set_item("checkpoint_failure", failure)?;
+    dict.set_item("held_version", shared.held_lsn())?;
     let (view_count, view_bytes) = shared.view_figures();
     dict.set_item("resident_bytes", shared.resident_bytes())?;
     dict.set_item("view_count", view_count)?;

@@ -14,7 +14,7 @@ use spellkeep_core::store::{self, StoreOptions};
 use spellkeep_core::sync::Arc;
 use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
 
-use super::changes::{Change, Changes};
+use super::changes::{self, Change, Changes};
 use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
 use super::failure::{missing, to_py};
 use super::figures;
@@ -47,7 +47,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        memory_budget_bytes, view_budget_bytes, read_only, allow_damage
+        memory_budget_bytes, view_budget_bytes, read_only, allow_damage, hold_log=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -65,6 +65,7 @@ impl Store {
         view_budget_bytes: i128,
         read_only: bool,
         allow_damage: bool,
+        hold_log: Option<Version>,
     ) -> PyResult<Self> {
         let durability = Durability::from_word(durability).ok_or_else(|| {
             let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
@@ -90,6 +91,7 @@ impl Store {
             keep,
             memory_budget_bytes: memory_budget_bytes.map(number),
             view_budget_bytes,
+            hold_lsn: hold_log.map(Version::number),
             ..options.into()
         };
         options.check().map_err(|e| to_py(py, e.into()))?;
@@ -253,6 +255,20 @@ impl Store {
     #[pyo3(name = "_change_of")]
     fn change_of(&self, py: Python<'_>, version: u64, pos: u64) -> PyResult<Change> {
         py.detach(|| self.shared.change_of(version, pos)).map(Change::from).map_err(|e| to_py(py, e))
+    }
+
+    /// Wait until there is a version above `after`, at most `timeout_s`; return the last version there is.
+    #[pyo3(name = "_wait_changes")]
+    fn wait_changes(&self, py: Python<'_>, after: Version, timeout_s: f64) -> PyResult<u64> {
+        changes::wait(py, &self.shared, after.number(), timeout_s)
+    }
+
+    /// Let no checkpoint let go of anything of the log behind `version`; None ends that.
+    #[pyo3(name = "_hold_log")]
+    fn hold_log(&self, py: Python<'_>, version: Option<Version>) -> PyResult<()> {
+        self.check_open(py)?;
+        self.shared.hold_log(version.map(Version::number));
+        Ok(())
     }
 
     /// Wait for what the durability asks for: afterwards the write of `version` may be called acknowledged.
