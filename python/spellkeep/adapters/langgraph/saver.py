@@ -202,11 +202,11 @@ class SpellkeepSaver(BaseCheckpointSaver[Any]):
         self._acknowledge()
 
     def _acknowledge(self) -> None:
-        if self._state.durability == "sync":
+        if self._checkpoints.core.waits:
             self._state.flush()
 
     async def _aacknowledge(self) -> None:
-        if self._state.durability == "sync":
+        if self._checkpoints.core.waits:
             await self._state.aflush()
 
     # async twins: reads and writes answer from memory; only a wait for durability is awaited
