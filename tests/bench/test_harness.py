@@ -146,6 +146,15 @@ def test_the_page_has_a_section_for_every_file_in_one_order(tmp_path: Path) -> N
     assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {each.name}" for each in found]
 
 
+def test_a_section_whose_benchmark_did_not_run_stays_as_it_is() -> None:
+    old = "# P\n\nold head\n\n## A\n\n1\n\n### more\n\n## B\n\n2\n"
+    new = "# P\n\nnew head\n\n## B\n\n3\n\n## C\n\n4\n"
+    joined = "\n\n## A\n\n1\n\n### more\n\n## B\n\n3\n\n## C\n\n4\n"
+    assert report.updated(old, new, whole=False) == "# P\n\nold head" + joined
+    assert report.updated(old, new, whole=True) == "# P\n\nnew head" + joined
+    assert report.updated(new, new, whole=True) == new
+
+
 def test_the_readme_gets_the_figures_of_the_same_file_and_keeps_the_rest(tmp_path: Path) -> None:
     readme = f"# Title\n\n{report.README_BEGIN}\nold\n{report.README_END}\n\n## More\n"
     figures = report.readme_figures(Results.read(CANNED))
