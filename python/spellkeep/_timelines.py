@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spellkeep._async import in_thread
 from spellkeep.scope import StateScope
@@ -80,9 +80,30 @@ class TimelineCalls:
 
     # async twins
 
-    async def atimeline(self, **query: Any) -> Timeline:
+    async def atimeline(
+        self,
+        *,
+        correlation: str | None = None,
+        scope: StateScope | None = None,
+        agent: str | None = None,
+        types: str | Iterable[str] | None = None,
+        since: datetime | int | None = None,
+        until: datetime | int | None = None,
+        where: Callable[[Change], bool] | None = None,
+        limit: int | None = None,
+    ) -> Timeline:
         """As ``timeline``, in a thread."""
-        return await in_thread(self.timeline, **query)
+        return await in_thread(
+            self.timeline,
+            correlation=correlation,
+            scope=scope,
+            agent=agent,
+            types=types,
+            since=since,
+            until=until,
+            where=where,
+            limit=limit,
+        )
 
     async def awhy(self, scope: StateScope, key: str) -> Why:
         """As ``why``, in a thread."""

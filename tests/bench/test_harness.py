@@ -51,9 +51,11 @@ def _recording(name: str, order: list[str]) -> Calls:
 def test_contenders_take_turns_within_each_repeat() -> None:
     order: list[str] = []
     series = race([_recording(name, order) for name in "ABC"], repeats=7, box_s=0.0, count_max=4)
-    turns = [name for at, name in enumerate(order) if not at or order[at - 1] != name]
-    # Each finds its count first; then one turn that warms up and seven that count.
-    assert turns == list("ABC") * 9
+    # Each finds its count first, in two times; then one turn that warms up and seven that count, each repeat in an order
+    # of its own.
+    assert order[:6] == list("AABBCC") and len(order) == 6 + 8 * 3
+    repeats = ["".join(order[at : at + 3]) for at in range(6, 30, 3)]
+    assert {"".join(sorted(each)) for each in repeats} == {"ABC"} and len(set(repeats)) > 2
     assert [len(each.repeats_us) for each in series] == [7, 7, 7]
 
 
