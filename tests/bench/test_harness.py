@@ -51,7 +51,7 @@ def _recording(name: str, order: list[str]) -> Calls:
 def test_contenders_take_turns_within_each_repeat() -> None:
     order: list[str] = []
     series = race([_recording(name, order) for name in "ABC"], repeats=7, box_s=0.0, count_max=4)
-    # Each finds its count first, in two times; then one turn that warms up and seven that count, each repeat in an order
+    # Each finds its count first, in two times; then one turn that warms up and seven that count, each in an order
     # of its own.
     assert order[:6] == list("AABBCC") and len(order) == 6 + 8 * 3
     repeats = ["".join(order[at : at + 3]) for at in range(6, 30, 3)]
