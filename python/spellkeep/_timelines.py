@@ -45,14 +45,19 @@ class TimelineCalls:
             until: only up to this version or time, itself included. A time without a zone is taken as local.
             where: only what this returns true for.
             limit: only so many, the newest.
-        Raises: ValueError (both `scope` and `agent`, or a `limit` below 0); Corrupted (log.damaged) when a record does
-            not hold; StorageFailed; Closed, Forked.
+        Raises: TypeError; ValueError (both `scope` and `agent`, or a `limit` below 0); Corrupted (log.damaged) when a
+            record does not hold; StorageFailed; Closed, Forked.
         Cost: the first question reads the log, about 2 us per change; later ones what came since, and one read for each
             change that they find.
         """
         from spellkeep.timeline import Timeline
         from spellkeep.timeline.index import Index, Query
 
+        if not isinstance(scope, StateScope | None):
+            raise TypeError(f"scope= is a StateScope, such as StateScope.parse({scope!r})")
+        for moment in (since, until):
+            if not isinstance(moment, datetime | int | None):
+                raise TypeError(f"since= and until= are versions or datetimes, not {moment!r}")
         if agent is not None:
             if scope is not None:
                 raise ValueError("give scope= or agent=, not both: an agent is a scope")
