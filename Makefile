@@ -161,6 +161,10 @@ bench-langgraph: $(BUILT) $(LG)/.bench ## measure LangGraph's savers, write thei
 		--json $(LG)/figures/langgraph-turn.json $(if $(QUICK),--quick)
 	PYTHONPATH=python:benches $(LG)/bench/bin/python -m rivals.report $(LG)/figures $(if $(QUICK),,--page docs/performance.md)
 
+.PHONY: bench-hooks
+bench-hooks: $(BUILT) $(RIVALS)/.made ## measure what hooks cost the writer, beside pluggy and blinker (QUICK=1)
+	PYTHONPATH=python:benches $(RIVALS)/bin/python benches/hooks.py --json $(FIGURES)/hooks.json $(if $(QUICK),--quick)
+
 .PHONY: dashboard
 dashboard: $(DEV) ## measure the last commits with asv and write the site of their history (COMMITS=)
 	$(BIN)/asv machine --yes

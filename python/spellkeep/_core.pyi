@@ -20,6 +20,10 @@ __all__ = [
     "DictView",
     "EntryBuffer",
     "Events",
+    "Hook",
+    "HookContext",
+    "HookFilter",
+    "HookTable",
     "Items",
     "Limits",
     "ReadView",
@@ -30,6 +34,8 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_deliver",
+    "hook_pick",
     "store_salvage",
     "store_verify",
     "value_changed",
@@ -307,6 +313,9 @@ class Change:
     @property
     def tags(self) -> tuple[str, ...]:
         """Names to find it by."""
+    @property
+    def digest(self) -> int:
+        """XXH3-64 of what it says to a hook: operation, scope, key, class and encoded value."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -595,6 +604,7 @@ class Store:
         """
     def _damage_rows(self) -> list[tuple[str, int, int, str, int, int]]: ...
     def _verified_dict(self) -> dict[str, Any]: ...
+    def _use_hooks(self, table: HookTable) -> None: ...
     def _request_sync(self) -> None: ...
     def _add_waker(self, fd: int) -> None: ...
     def _check_open(self) -> None: ...
@@ -640,3 +650,97 @@ def store_verify(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def store_salvage(path: str | os.PathLike[str], new_path: str | os.PathLike[str]) -> dict[str, Any]:
     """Write what is whole of a store into a new one."""
+
+# hooks ------------------------------------------------------------
+
+@final
+class HookFilter:
+    """Which operations a hook is for."""
+
+    def __new__(
+        cls,
+        *,
+        kinds: int | None = None,
+        classes: int | None = None,
+        scope: str | None = None,
+        key: str | None = None,
+    ) -> Self: ...
+    def lets(self, scope: StateScope, key: str | None, class_number: int | None) -> bool:
+        """Whether it lets an operation through; `key` is None for a clear, the class for every removal."""
+
+@final
+class HookContext:
+    """One operation that is about to happen. Nothing is decoded before it is asked for."""
+
+    @property
+    def operation(self) -> Literal["set", "delete", "clear", "batch"]:
+        """What is about to happen."""
+    @property
+    def scope(self) -> StateScope | None:
+        """Where; None of a batch."""
+    @property
+    def key(self) -> str | None:
+        """Which key; None of a clear and of a batch."""
+    @property
+    def value(self) -> Any:
+        """The value to be stored, decoded anew at each access; None of everything but a set."""
+    @property
+    def value_bytes(self) -> int:
+        """Encoded bytes of the value."""
+    @property
+    def old_value(self) -> Any:
+        """The value that is there now, decoded anew at each access; None: nothing is."""
+    @property
+    def version(self) -> int:
+        """The version of what is there now; 0: nothing is."""
+    @property
+    def if_version(self) -> int | None:
+        """The version that the caller wants to be there; None: any."""
+    @property
+    def operations(self) -> tuple[HookContext, ...] | None:
+        """The contexts of a batch's operations, in order; else None."""
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dict that the hooks of this operation share."""
+    @property
+    def digest(self) -> int:
+        """XXH3-64 of what the hook is given."""
+    @property
+    def correlation(self) -> str | None:
+        """The correlation id of what is going on here, or None."""
+    @property
+    def actor(self) -> str | None:
+        """Who asks for it, or None."""
+    @property
+    def state(self) -> Any:
+        """The store; None when it is gone."""
+    @property
+    def _class_number(self) -> int: ...
+
+@disjoint_base
+class Hook:
+    """A hook that is registered."""
+
+    def __new__(
+        cls, call: Callable[[Any], Any], filter: HookFilter, *, fail_closed: bool, budget_s: float, records: bool
+    ) -> Self: ...
+    @property
+    def _free(self) -> bool: ...
+    def _set_free(self, free: bool) -> None: ...
+    def _count(self, outcome: int, ns: int) -> None: ...
+    def _take_notes(self) -> list[tuple[int, int, int, int]]: ...
+    def _figures(self) -> dict[str, Any]: ...
+
+@final
+class HookTable:
+    """The hooks of a store, per point in the order in which they run."""
+
+    def __new__(cls, state: Store, points: Sequence[Sequence[Hook]]) -> Self: ...
+
+def hook_pick(
+    filter: HookFilter, changes: list[Change], operations: Sequence[str], depth_max: int
+) -> tuple[list[Change], list[int], int]:
+    """Of committed changes, those that a hook is for, how many hooks deep each is, and how many were too deep."""
+
+def hook_deliver(hook: Hook, changes: list[Change], depths: list[int], start: int) -> tuple[int, Any, int]:
+    """Call the hook with the changes from `start` on while all goes well: how many that were, and what else it said."""

@@ -5,6 +5,7 @@ that says what to do. Classes also inherit from the builtin that Python programm
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked  ViewEnded
+    someone said no         HookVeto
     open it for writing     ReadOnly
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
@@ -19,6 +20,7 @@ __all__ = [
     "Conflict",
     "Corrupted",
     "Forked",
+    "HookVeto",
     "InvalidKey",
     "KeyMissing",
     "LimitExceeded",
@@ -68,9 +70,9 @@ def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> Stat
 
 
 class InvalidKey(StateError, ValueError):
-    """A key, a scope or a part of a correlation breaks a rule of naming.
+    """A key, a scope, a hook's name or a part of a correlation breaks a rule of naming.
 
-    Codes ``key.*``, ``scope.*``, ``correlation.*``.
+    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``.
     """
 
 
@@ -79,7 +81,7 @@ class LimitExceeded(StateError, ValueError):
 
     Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
     ``ttl.out_of_range``; ``view.count view.max_age``; ``store.option``; ``log.trimmed``: the log no longer goes back
-    that far.
+    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end.
     """
 
     path: str | None = None
@@ -104,11 +106,13 @@ class SchemaMismatch(StateError, TypeError):
 
 
 class KeyMissing(StateError, KeyError):
-    """There is no live value under this key. Code ``key.missing``."""
+    """There is no live value under this key (``key.missing``), or no hook of this name (``hook.missing``)."""
 
 
 class Conflict(StateError):
     """The entry moved on since the version you based your change on. Code ``cas.version_mismatch``.
+
+    ``hook.exists``: there is a hook of that name.
 
     Attributes:
         expected_version: what the caller passed as ``if_version``.
@@ -119,6 +123,24 @@ class Conflict(StateError):
     expected_version: int = 0
     current_version: int = 0
     current: Any = None
+
+
+class HookVeto(StateError):
+    """A hook did not let the operation happen; nothing was written.
+
+    Codes ``hook.veto``, ``hook.retry`` (not now), ``hook.failed`` (the hook raised, and nothing passes that it did not
+    see; the cause has what), ``hook.breaker_open`` (it failed too often, and is held back).
+
+    Attributes:
+        hook: the name of the hook.
+        reason: what it said.
+        retry_after_s: of ``hook.retry``, when it may go.
+    """
+
+    code = "hook.veto"
+    hook: str | None = None
+    reason: str | None = None
+    retry_after_s: float | None = None
 
 
 class ViewEnded(StateError):

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias
 from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
+from spellkeep._hooks import HookCalls, positions_of
 from spellkeep._timelines import TimelineCalls
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
@@ -48,7 +49,7 @@ def _close_all() -> None:
             sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
-class StateManager(AgentCalls, TimelineCalls, _core.Store):
+class StateManager(AgentCalls, HookCalls, TimelineCalls, _core.Store):
     """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
 
     Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory
@@ -88,7 +89,11 @@ class StateManager(AgentCalls, TimelineCalls, _core.Store):
             view_budget_bytes=view_budget_bytes,
             read_only=read_only,
             allow_damage=allow_damage,
+            # Until it is known how far the after-hooks have read.
+            hold_log=None if read_only else 0,
         )
+        if not read_only:
+            self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
         _open_stores[id(self)] = self
         return self
@@ -160,6 +165,17 @@ class StateManager(AgentCalls, TimelineCalls, _core.Store):
     def stats(self) -> Stats:
         """Figures as of now. Cost: O(scopes)."""
         return Stats(**self._stats_dict())
+
+    def close(self) -> None:
+        """Make everything durable and give the directory up. Afterwards every call raises Closed, but ``close``.
+
+        After-hooks are given what is left first, for as long as that goes on, up to 5 s.
+
+        Raises: StorageFailed (storage.io, storage.full), Poisoned; it is closed then, too.
+        """
+        if (hooks := self.__dict__.get("_hooks")) is not None:
+            hooks._end()
+        super().close()
 
     def __enter__(self) -> Self:
         self._check_open()

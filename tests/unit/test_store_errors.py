@@ -24,6 +24,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "SchemaMismatch": (TypeError,),
     "KeyMissing": (KeyError,),
     "Conflict": (),
+    "HookVeto": (),
     "ViewEnded": (),
     "StoreLocked": (TimeoutError, OSError),
     "Busy": (TimeoutError, OSError),
@@ -40,11 +41,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "NotSerializable": {"path": "$.a"},
     "SchemaMismatch": {"path": "$.a"},
     "Conflict": {"expected_version": 1, "current_version": 2, "current": [3]},
+    "HookVeto": {"hook": "check", "reason": "why", "retry_after_s": 1.5},
     "StoreLocked": {"pid": 4},
     "StorageFailed": {"errno": 28, "filename": "segments/1"},
     "Corrupted": {"file": "x", "offset": 5, "last_good_version": 6},
 }
-CODE = re.compile(r"\b(?:key|scope|value|store|storage|log|cas|batch|ttl|view)\.[a-z_]+\b")
+CODE = re.compile(r"\b(?:key|scope|value|store|storage|log|cas|batch|ttl|view|hook)\.[a-z_]+\b")
 
 
 def sources(*suffixes: str) -> str:
@@ -62,7 +64,7 @@ def sources(*suffixes: str) -> str:
 def raised_codes() -> set[str]:
     """Every code that stands as a string of its own in the sources."""
     text = sources(".rs", ".py")
-    found = set(re.findall(r'"((?:key|scope|value|store|storage|log|cas|batch|ttl|view)\.[a-z_]+)"', text))
+    found = set(re.findall(r'"((?:key|scope|value|store|storage|log|cas|batch|ttl|view|hook)\.[a-z_]+)"', text))
     # `code=f"value.{slug}"`, with the slugs of its callers.
     found |= {f"value.{slug}" for slug in re.findall(r'(?:self|shape)\.mismatch\(\s*"([a-z_]+)"', text)}
     return found

@@ -21,8 +21,8 @@ from spellkeep.agent.tools import Tools, ToolsView, ToolUsage
 
 if TYPE_CHECKING:
     from spellkeep.agent.autosave import AutoSave
-    from spellkeep.agent.breaker import BreakerOptions
     from spellkeep.agent.options import AutoSaveMetrics, AutoSaveOptions
+    from spellkeep.breaker import BreakerOptions
 
 __all__ = [
     "Agent",
@@ -50,9 +50,9 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AutoSave": "autosave",
-    "AutoSaveMetrics": "options",
-    "AutoSaveOptions": "options",
+    "AutoSave": "agent.autosave",
+    "AutoSaveMetrics": "agent.options",
+    "AutoSaveOptions": "agent.options",
     "BreakerOptions": "breaker",
 }
 
@@ -62,5 +62,5 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         from importlib import import_module
 
-        return getattr(import_module(f"spellkeep.agent.{_LAZY[name]}"), name)
+        return getattr(import_module(f"spellkeep.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'spellkeep.agent' has no attribute {name!r}")

@@ -11,10 +11,10 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spellkeep.agent.breaker import CircuitBreaker
 from spellkeep.agent.freezing import Clock, Frozen, freeze, thaw
 from spellkeep.agent.options import AutoSaveMetrics, AutoSaveOptions
 from spellkeep.agent.persistent import PersistentAgent
+from spellkeep.breaker import CircuitBreaker
 from spellkeep.errors import Closed, Conflict, Forked, Poisoned, ReadOnly, StateError, StorageFailed
 
 if TYPE_CHECKING:

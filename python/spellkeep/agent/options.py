@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from spellkeep.agent.breaker import BreakerOptions, BreakerState
+from spellkeep.breaker import BreakerOptions, BreakerState
 from spellkeep.errors import LimitExceeded
 
 DAY_S: Final = 86_400.0

@@ -1,4 +1,4 @@
-"""The command line: ``spellkeep --store PATH get|set|...``.
+"""The command line: ``spellkeep --store PATH COMMAND``.
 
 A leaf: it uses nothing but the public API. One file per group of commands:
 
@@ -9,6 +9,7 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     agents      agent ls show versions diff fork restore tag prune rm
     events      events emit ls
     timeline    timeline why
+    hooks       hooks ls stats history enable disable forget
     demo        kill a worker again and again, and compare
 
 ``root`` has the options before the command, ``opening`` opens stores, ``failure`` turns errors into exit codes, and
@@ -21,6 +22,7 @@ from spellkeep.cli.agents import agent
 from spellkeep.cli.demo.command import demo
 from spellkeep.cli.entries import get, ls, rm, set_
 from spellkeep.cli.events import events
+from spellkeep.cli.hooks import hooks
 from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.root import cli
@@ -29,7 +31,7 @@ from spellkeep.cli.verifying import salvage, verify
 
 __all__ = ["cli", "main"]
 
-for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, events, timeline, why, demo):
+for _command in (get, set_, ls, rm, history, stats, verify, salvage, ingest, agent, events, timeline, why, hooks, demo):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ use spellkeep_core::error::Coded;
 use spellkeep_core::record::{Origin, OriginBuf};
 
 use crate::errors::raise;
+use crate::hooks::DEPTH_TAG;
 use crate::scope::utf8;
 use crate::store::Version;
 
@@ -22,6 +23,16 @@ static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 #[pyclass(frozen, module = "spellkeep.correlation")]
 pub struct Correlation {
     made: OriginBuf,
+}
+
+impl Correlation {
+    /// Of what a hook does that is given the record of this version and origin, so many hooks deep.
+    pub fn because_of(py: Python<'_>, version: u64, origin: &Origin<'_>, depth: u32) -> PyResult<Self> {
+        let tag = format!("{DEPTH_TAG}{depth}");
+        let made = OriginBuf::new(Some(version), origin.correlation(), origin.actor(), &[&tag]);
+        let made = made.map_err(|error| raise(py, "InvalidKey", error.code(), &error.to_string(), None))?;
+        Ok(Self { made })
+    }
 }
 
 #[pymethods]

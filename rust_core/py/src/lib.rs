@@ -2,6 +2,7 @@
 mod allocator;
 pub mod correlation;
 pub mod errors;
+pub mod hooks;
 pub mod scope;
 pub mod store;
 pub mod value;
@@ -12,6 +13,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::correlation::{Correlation, correlation_var};
+    #[pymodule_export]
+    use super::hooks::{Hook, HookContext, HookFilter, HookTable, hook_deliver, hook_pick};
     #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]

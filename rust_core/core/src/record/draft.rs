@@ -129,6 +129,11 @@ impl Draft {
         &self.buf[FRAME_HEADER_BYTES..self.scope_end]
     }
 
+    /// Encoded value.
+    pub fn value(&self) -> &[u8] {
+        &self.buf[self.scope_end..self.value_end]
+    }
+
     /// Key.
     pub fn key(&self) -> &[u8] {
         &self.buf[self.value_end..self.key_end]

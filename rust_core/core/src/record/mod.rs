@@ -45,6 +45,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What a change of this kind is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Delete => "delete",
+            Self::Clear => "clear",
+            Self::Expire => "expire",
+            Self::Skip => "skip",
+            Self::Event => "event",
+        }
+    }
+
     /// The kind with this number in a frame.
     pub fn from_byte(byte: u8) -> Option<Self> {
         match byte {

@@ -162,7 +162,7 @@ impl Batch {
         let committed = if taken.calls.is_empty() {
             self.shared.check().map(|()| Vec::new()).map_err(|e| to_py(py, e))
         } else {
-            write::commit_batch(py, &self.shared, &mut taken.batch)
+            write::hooked_batch(py, &self.shared, &mut taken.batch)
         };
         let result = committed.map(|versions| {
             taken.versions = Some(taken.calls.iter().map(|index| versions[*index]).collect());

@@ -14,6 +14,7 @@ use super::entry::{class_of, time_of};
 use super::failure::to_py;
 use super::read::key_object;
 use crate::correlation::tags_of;
+use crate::hooks::input_digest;
 use crate::scope::StateScope;
 use crate::value::decode;
 
@@ -30,6 +31,13 @@ type Parts = (u64, u64, u8, u8, bool, Option<u64>, Vec<u8>, Vec<u8>, Vec<u8>, Ve
 impl From<store::Change> for Change {
     fn from(change: store::Change) -> Self {
         Self(change)
+    }
+}
+
+impl Change {
+    /// What the engine says of it.
+    pub fn committed(&self) -> &store::Change {
+        &self.0
     }
 }
 
@@ -67,14 +75,7 @@ impl Change {
     /// What it did.
     #[getter]
     fn operation(&self) -> &'static str {
-        match self.0.kind {
-            Kind::Set => "set",
-            Kind::Delete => "delete",
-            Kind::Clear => "clear",
-            Kind::Expire => "expire",
-            Kind::Skip => "skip",
-            Kind::Event => "event",
-        }
+        self.0.kind.name()
     }
 
     /// Where.
@@ -135,6 +136,13 @@ impl Change {
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tags_of(py, &self.0.origin())
+    }
+
+    /// XXH3-64 of what it says to a hook: operation, scope, key, class and encoded value.
+    #[getter]
+    pub fn digest(&self) -> u64 {
+        let class = if self.0.kind.has_value() { self.0.class as u8 } else { 0 };
+        input_digest(self.operation(), self.0.scope(), class, self.0.key(), self.0.value())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -21,6 +21,7 @@ use super::figures;
 use super::read::{self, Items};
 use super::write::{self, How};
 use super::{Shared, Ttl, Version, state_class};
+use crate::hooks::HookTable;
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
 
@@ -326,8 +327,13 @@ impl Store {
     /// Raise ReadOnly when nothing is written here.
     #[pyo3(name = "_check_writable")]
     fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_open(py)?;
-        if self.shared.is_read_only() { Err(to_py(py, WalError::ReadOnly.into())) } else { Ok(()) }
+        self.shared.check_writable(py)
+    }
+
+    /// Run the hooks of this table from now on, in place of those before. Whoever calls keeps it.
+    #[pyo3(name = "_use_hooks")]
+    fn use_hooks(&self, table: &Bound<'_, HookTable>) -> PyResult<()> {
+        self.shared.hooks.install(table)
     }
 
     /// Whether it was opened with ``read_only``.

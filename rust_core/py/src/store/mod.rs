@@ -25,31 +25,45 @@ use pyo3::types::{PyBool, PyInt};
 use spellkeep_core::limits::ValueLimits;
 use spellkeep_core::record::StateClass;
 use spellkeep_core::store;
+use spellkeep_core::wal::WalError;
+
+use crate::hooks::Hooks;
 
 pub use batch::Batch;
 pub use changes::{Change, Changes};
 pub use damage::{store_salvage, store_verify};
 pub use events::Events;
+pub use failure::to_py;
 pub use handle::ScopeHandle;
 pub use manager::Store;
 pub use read::{EntryBuffer, Items};
+pub use read::{live, value_of};
 pub use read_view::ReadView;
 pub use ttl::{MaxAge, Ttl};
 
-/// The engine's store and what the binding adds: limits per state class.
+/// The engine's store and what the binding adds: limits per state class, and hooks.
 pub struct Shared {
     store: ManuallyDrop<store::Store>,
     limits: ValueLimits,
     trusted_limits: ValueLimits,
+    /// What runs before operations.
+    pub hooks: Hooks,
 }
 
 impl Shared {
     fn new(store: store::Store, limits: ValueLimits) -> Self {
         let trusted_limits = ValueLimits { items_max: u64::MAX, string_bytes_max: usize::MAX, ..limits };
-        Self { store: ManuallyDrop::new(store), limits, trusted_limits }
+        Self { store: ManuallyDrop::new(store), limits, trusted_limits, hooks: Hooks::default() }
     }
 
-    fn limits(&self, class: StateClass) -> &ValueLimits {
+    /// Whether anything is written here. Errors: Closed, Forked, ReadOnly.
+    pub fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
+        self.check().map_err(|e| to_py(py, e))?;
+        if self.is_read_only() { Err(to_py(py, WalError::ReadOnly.into())) } else { Ok(()) }
+    }
+
+    /// What a value of this class may be.
+    pub fn limits(&self, class: StateClass) -> &ValueLimits {
         match class {
             StateClass::Trusted => &self.trusted_limits,
             StateClass::Standard => &self.limits,

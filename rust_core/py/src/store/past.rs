@@ -9,13 +9,13 @@ use spellkeep_core::sync::Arc;
 use super::Shared;
 use super::failure::to_py;
 use super::read::live;
-use super::write::{How, commit_batch, draft_value};
+use super::write::{How, draft_value, hooked_batch};
 use crate::correlation;
 
 /// Stores `value` under `key` and, in the same batch, what was there under `past/KEY/VERSION.TIME` (in hexadecimal digits).
 /// Returns the version, and whether anything was there. Errors: `cas.version_mismatch` when it changed meanwhile.
 pub fn replace(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     map: &Arc<ScopeMap>,
     key: &str,
     value: &Bound<'_, PyAny>,
@@ -36,6 +36,6 @@ pub fn replace(
         batch.push(Op { map: Arc::clone(map), draft: kept, if_version: None });
     }
     batch.push(Op { map: Arc::clone(map), draft, if_version: Some(version) });
-    let versions = commit_batch(py, shared, &mut batch)?;
+    let versions = hooked_batch(py, shared, &mut batch)?;
     Ok((versions[versions.len() - 1], version > 0))
 }

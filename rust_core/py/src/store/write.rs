@@ -14,6 +14,7 @@ use super::read::{live, value_of};
 use super::{Shared, Ttl, Version};
 use crate::correlation;
 use crate::errors::raise;
+use crate::hooks::{Point, before_batch, before_removal, before_set};
 use crate::value::encode_into;
 
 /// Drafts that grew beyond this are not kept for the next write.
@@ -55,15 +56,32 @@ pub fn draft_value(
 
 /// Stores a value; returns its version.
 #[inline]
-pub fn set(shared: &Shared, map: &Arc<ScopeMap>, key: &str, value: &Bound<'_, PyAny>, how: How) -> PyResult<u64> {
+pub fn set(shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &str, value: &Bound<'_, PyAny>, how: How) -> PyResult<u64> {
     let py = value.py();
     let mut draft = DRAFT.take().unwrap_or_default();
     let done = draft_value(shared, &mut draft, map, key, value, how)
-        .and_then(|()| commit(py, shared, map, &mut draft, how.if_version.map(Version::number)));
+        .and_then(|()| hooked_commit(py, shared, map, &mut draft, how.if_version.map(Version::number)));
     draft.shrink(DRAFT_KEEP_BYTES);
     DRAFT.set(Some(draft));
     let lsn = done?;
     if how.acknowledge { acknowledge(py, shared, lsn) } else { Ok(lsn) }
+}
+
+#[inline]
+fn hooked_commit(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    map: &Arc<ScopeMap>,
+    draft: &mut Draft,
+    if_version: Option<u64>,
+) -> PyResult<u64> {
+    if !shared.hooks.any(Point::Set) {
+        return commit(py, shared, map, draft, if_version);
+    }
+    let ran = before_set(py, shared, map, draft, if_version)?;
+    let done = commit(py, shared, map, draft, if_version);
+    ran.done(|_| *done.as_ref().unwrap_or(&0));
+    done
 }
 
 #[inline]
@@ -136,10 +154,29 @@ pub fn commit_batch(py: Python<'_>, shared: &Shared, batch: &mut Batch) -> PyRes
     })
 }
 
+/// As [`commit_batch`], after the hooks.
+pub fn hooked_batch(py: Python<'_>, shared: &Arc<Shared>, batch: &mut Batch) -> PyResult<Vec<u64>> {
+    if !shared.hooks.any_at_all() {
+        return commit_batch(py, shared, batch);
+    }
+    let ran = before_batch(py, shared, batch)?;
+    let done = commit_batch(py, shared, batch);
+    ran.done(|index| done.as_ref().map_or(0, |versions| versions[index]));
+    done
+}
+
 /// Removes a key; returns the tombstone's version, or 0 when there was nothing.
-pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: How) -> PyResult<u64> {
+pub fn delete(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, key: &str, how: How) -> PyResult<u64> {
     let (current, if_version) = (correlation::current(py)?, how.if_version.map(Version::number));
-    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, if_version, current.origin()))?;
+    let ran = match shared.hooks.any(Point::Delete) {
+        true => Some(before_removal(py, shared, map, Some(key), if_version)?),
+        false => None,
+    };
+    let removed = removal(py, shared, map, key, || shared.try_delete(map, key, if_version, current.origin()));
+    if let Some(ran) = ran {
+        ran.done(|_| removed.as_ref().map_or(0, |removed| removed.lsn));
+    }
+    let removed = removed?;
     if how.acknowledge && removed.count > 0 {
         acknowledge(py, shared, removed.lsn)?;
     }
@@ -147,10 +184,18 @@ pub fn delete(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &str, how: H
 }
 
 /// Removes every key of a scope.
-pub fn clear(py: Python<'_>, shared: &Shared, map: &ScopeMap, acknowledged: bool) -> PyResult<Removed> {
+pub fn clear(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, acknowledged: bool) -> PyResult<Removed> {
     let current = correlation::current(py)?;
     let origin = current.origin();
-    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map, origin)))?;
+    let ran = match shared.hooks.any(Point::Clear) {
+        true => Some(before_removal(py, shared, map, None, None)?),
+        false => None,
+    };
+    let removed = removal(py, shared, map, "", || py.detach(|| shared.try_clear(map, origin)));
+    if let Some(ran) = ran {
+        ran.done(|_| removed.as_ref().map_or(0, |removed| removed.lsn));
+    }
+    let removed = removed?;
     if acknowledged && removed.count > 0 {
         acknowledge(py, shared, removed.lsn)?;
     }

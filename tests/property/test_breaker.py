@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellkeep.agent.breaker import BreakerOptions, CircuitBreaker
+from spellkeep.breaker import BreakerOptions, CircuitBreaker
 from spellkeep.errors import LimitExceeded
 
 Event = tuple[str, float]
@@ -16,56 +18,91 @@ OPTIONS = st.integers(1, 6).flatmap(
         samples_min=st.just(samples),
         window_count=st.integers(samples, 8),
         failure_ratio=st.sampled_from([0.01, 0.25, 0.5, 0.75, 1.0]),
+        slow_ratio=st.sampled_from([None, 0.01, 0.5, 1.0]),
         open_s=st.sampled_from([0.0, 1.0, 10.0]),
+        open_max_s=st.sampled_from([None, 10.0, 35.0]),
         probe_count=st.integers(1, 3),
     )
 )
 # Seconds that pass, and how the attempts end that may be made then.
 MOVES = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.5, 1.0, 5.0]), st.sampled_from(["ok", "failed", "abandoned"])), max_size=60
+    st.tuples(
+        st.sampled_from([0.0, 0.5, 1.0, 5.0]), st.sampled_from(["ok", "slow", "failed", "failed slow", "abandoned"])
+    ),
+    max_size=60,
 )
+# What full jitter draws each time it opens.
+DRAWS = [0.5, 0.25, 1.0, 0.0, 0.75]
 
 
-def judged(options: BreakerOptions, events: list[Event], now: float) -> str:
-    """The state after these attempts, by going through all of them from the first on."""
-    state, since, begin, probes = "closed", 0.0, 0, 0
+def judged(options: BreakerOptions, events: list[Event], now: float) -> tuple[str, float]:
+    """The state after these attempts and how long it lasts, by going through all of them from the first on."""
+    state, until, begin, probes, opened, again = "closed", 0.0, 0, 0, 0, 0
+
+    def open_s() -> float:
+        if options.open_max_s is None:
+            return options.open_s
+        return min(options.open_max_s, options.open_s * 2.0**again) * DRAWS[opened % len(DRAWS)]
+
     for index, (outcome, at) in enumerate(events):
         if outcome == "abandoned":
             continue
+        slow_counts = "slow" in outcome and options.slow_ratio is not None
         if state == "closed":
             window = [each for each, _ in events[begin : index + 1] if each != "abandoned"][-options.window_count :]
-            share = window.count("failed") / len(window)
-            if outcome == "failed" and len(window) >= options.samples_min and share >= options.failure_ratio:
-                state, since, probes = "open", at, 0
-        elif outcome == "failed":
-            since, probes = at, 0
+            failed, slow = (sum(what in each for each in window) for what in ("failed", "slow"))
+            bad = failed > 0 and failed / len(window) >= options.failure_ratio
+            bad = bad or (options.slow_ratio is not None and slow > 0 and slow / len(window) >= options.slow_ratio)
+            if outcome != "ok" and len(window) >= options.samples_min and bad:
+                state, until, probes = "open", at + open_s(), 0
+                opened, again = opened + 1, again + 1
+        elif "failed" in outcome or slow_counts:
+            until, probes = at + open_s(), 0
+            opened, again = opened + 1, again + 1
         else:
             probes += 1
             if probes == options.probe_count:
-                state, begin = "closed", index + 1
-    if state == "open" and now >= since + options.open_s:
-        return "half_open"
-    return state
+                state, begin, again = "closed", index + 1, 0
+    if state == "open" and now >= until:
+        return "half_open", 0.0
+    return state, until - now if state == "open" else 0.0
 
 
 @given(OPTIONS, MOVES)
 def test_the_breaker_is_what_its_whole_story_says(options: BreakerOptions, moves: list[tuple[float, str]]) -> None:
     now = 0.0
-    breaker = CircuitBreaker(options, lambda: now)
+    draws = itertools.cycle(DRAWS)
+    breaker = CircuitBreaker(options, lambda: now, lambda: next(draws))
     events = list[Event]()
     for seconds, outcome in moves:
         now += seconds
-        state = judged(options, events, now)
-        assert breaker.state == state
-        assert (breaker.retry_in_s > 0) == (state == "open")
+        state, rest_s = judged(options, events, now)
+        assert (breaker.state, breaker.retry_in_s) == (state, pytest.approx(rest_s))
         assert breaker.allow() == (state != "open")
         if state == "open":
             continue
         # Half open, one at a time.
         assert breaker.allow() == (state == "closed")
-        {"ok": breaker.succeeded, "failed": breaker.failed, "abandoned": breaker.abandoned}[outcome]()
+        if outcome == "abandoned":
+            breaker.abandoned()
+        elif "failed" in outcome:
+            breaker.failed(slow="slow" in outcome)
+        else:
+            breaker.succeeded(slow=outcome == "slow")
         events.append((outcome, now))
-    assert breaker.state == judged(options, events, now)
+    assert breaker.state == judged(options, events, now)[0]
+
+
+@given(st.integers(1, 30), st.integers(0, 20))
+def test_successes_told_together_count_as_if_each_was_told(count: int, failures: int) -> None:
+    one, other = (CircuitBreaker(BreakerOptions(samples_min=3, window_count=8), lambda: 0.0) for _ in range(2))
+    one.succeeded(count)
+    for _ in range(count):
+        other.succeeded()
+    for _ in range(failures):
+        one.failed()
+        other.failed()
+        assert one.state == other.state
 
 
 def test_few_failures_say_nothing_and_many_open_it() -> None:
@@ -105,6 +142,9 @@ def test_late_answers_of_attempts_from_before_it_opened_change_nothing() -> None
         {"window_count": 10_001},
         {"failure_ratio": 0.0},
         {"failure_ratio": 1.01},
+        {"slow_ratio": 0.0},
+        {"slow_ratio": 1.01},
+        {"open_max_s": 29.0},
         {"open_s": -1.0},
         {"probe_count": 0},
         {"probe_count": 10_001},
@@ -113,7 +153,7 @@ def test_late_answers_of_attempts_from_before_it_opened_change_nothing() -> None
 def test_options_beyond_their_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(LimitExceeded) as caught:
         BreakerOptions(**wrong)  # type: ignore[arg-type]
-    assert caught.value.code == "autosave.option"
+    assert caught.value.code == "breaker.option"
 
 
 def test_options_at_their_limits_are_taken() -> None:

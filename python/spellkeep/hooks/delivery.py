@@ -1,0 +1,232 @@
+"""Delivering committed changes to one hook: in order, at least once, tried again, held back by its breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from spellkeep import _core
+from spellkeep.changes import Change
+from spellkeep.hooks.log import FAILED, PROCEEDED, RETRY, SKIPPED, Row
+from spellkeep.hooks.registered import Registered
+from spellkeep.hooks.result import HookResult
+
+# Between attempts, doubled each time.
+_BACKOFF_S = 0.05
+_BACKOFF_MAX_S = 10.0
+
+DEPTH_MAX = 8
+"""What is so many hooks deep is delivered to none."""
+
+
+class _Given(NamedTuple):
+    """What a hook is given at once, and how many hooks deep that is."""
+
+    changes: list[Change]
+    depth: int
+
+    @classmethod
+    def one(cls, change: Change, depth: int) -> _Given:
+        """A single change."""
+        return cls([change], depth)
+
+    def what(self, batch: bool) -> Any:
+        """As the hook takes it."""
+        return self.changes if batch else self.changes[0]
+
+    def origin(self) -> _core.Correlation:
+        """What the hook writes comes from there."""
+        last = self.changes[-1]
+        tags = (f"hook-depth:{self.depth + 1}",)
+        return _core.Correlation(last.correlation, actor=last.actor, tags=tags, cause=last.version)
+
+
+class Delivery:
+    """Where one hook stands.
+
+    Attributes:
+        position: every version up to it was delivered, or was nothing for this hook, or was given up.
+        stored_position: what the store has of that.
+        rows, errors: executions that the history does not have yet.
+        not_before: when it may be tried again.
+        busy: whether the event loop has a chunk of it.
+        inside: the thread that runs it.
+    """
+
+    def __init__(
+        self, hook: Registered, position: int, *, batch: bool, attempts_max: int, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
+        self.hook = hook
+        self.position = self.stored_position = position
+        self.rows: list[Row] = []
+        self.errors: dict[int, str] = {}
+        self.not_before = 0.0
+        self.busy = False
+        self.inside: int | None = None
+        self.given_up_count = self.dropped_count = self.too_deep_count = 0
+        self._batch = batch
+        self._attempts_max = attempts_max
+        self._attempts = 0
+        self._loop = loop
+        self._operations = [point.operation for point in hook.points if not point.is_before]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing more can happen to it: its event loop is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def deliver(self, changes: list[Change], end: int, wake: Callable[[], None]) -> None:
+        """Give the hook what it wants of these changes, which come right behind its position and go up to `end`.
+
+        Afterwards `position` is where it came to; with an event loop, once `busy` is over.
+        """
+        picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
+        if picked:
+            if self._loop is not None:
+                self._send(self._given(picked, depths), end, wake)
+                return
+            if self._batch:
+                self._run(self._given(picked, depths))
+            else:
+                self._run_each(picked, depths)
+            if self.position < picked[-1].version:
+                return
+        self._came_to(end, too_deep)
+
+    def _came_to(self, end: int, too_deep: int = 0) -> None:
+        self.position = end
+        self.too_deep_count += too_deep
+
+    def _given(self, picked: list[Change], depths: list[int]) -> list[_Given]:
+        return [_Given(picked, max(depths))] if self._batch else list(map(_Given.one, picked, depths))
+
+    def _run_each(self, picked: list[Change], depths: list[int]) -> None:
+        index = 0
+        while index < len(picked):
+            self.inside = threading.get_ident()
+            try:
+                done, answer, ns = _core.hook_deliver(self.hook, picked, depths, index)
+            finally:
+                self.inside = None
+            if done:
+                # In the order in which they were: what comes now is behind them.
+                self.rows += self.hook._take_notes()
+                self.position, self._attempts = picked[index + done - 1].version, 0
+                index += done
+            if index == len(picked):
+                return
+            given = _Given.one(picked[index], depths[index])
+            if answer is not None:
+                if not self._settle(given, answer, ns):
+                    return
+            else:
+                # Its breaker is not closed.
+                self._run([given])
+                if self.position < given.changes[-1].version:
+                    return
+            index += 1
+
+    def _run(self, wanted: list[_Given]) -> None:
+        self.inside = threading.get_ident()
+        var = _core.correlation_var()
+        try:
+            for given in wanted:
+                if not self._may_run():
+                    return
+                token = var.set(given.origin())
+                begun = time.perf_counter_ns()
+                answer: Any
+                try:
+                    answer = self.hook.call(given.what(self._batch))
+                # SystemExit, too, must not end the thread that delivers to all.
+                except BaseException as error:
+                    answer = error
+                ns = time.perf_counter_ns() - begun
+                var.reset(token)
+                if not self._settle(given, answer, ns):
+                    return
+        finally:
+            self.inside = None
+
+    def _send(self, wanted: list[_Given], end: int, wake: Callable[[], None]) -> None:
+        assert self._loop is not None
+
+        async def run() -> None:
+            # The task's own context: nothing else sees it.
+            var = _core.correlation_var()
+            for given in wanted:
+                if not self._may_run():
+                    return
+                var.set(given.origin())
+                begun = time.perf_counter_ns()
+                answer: Any
+                try:
+                    answer = await self.hook.call(given.what(self._batch))
+                except asyncio.CancelledError:
+                    self.hook.breaker.abandoned()
+                    raise
+                except Exception as error:
+                    answer = error
+                if not self._settle(given, answer, time.perf_counter_ns() - begun):
+                    return
+            self._came_to(end)
+
+        def done(future: Future[None]) -> None:
+            self.busy = False
+            wake()
+
+        self.busy = True
+        running = run()
+        try:
+            asyncio.run_coroutine_threadsafe(running, self._loop).add_done_callback(done)
+        except RuntimeError:
+            # The loop is closed.
+            running.close()
+            self.busy = False
+
+    def _may_run(self) -> bool:
+        if self.hook._free or self.hook._admit():
+            return True
+        self.not_before = time.monotonic() + max(self.hook.breaker.retry_in_s, 0.001)
+        return False
+
+    def _settle(self, given: _Given, answer: Any, ns: int) -> bool:
+        """Count an execution; whether the next change may be given."""
+        version = given.changes[-1].version
+        error: BaseException | None = None
+        outcome, after_s = PROCEEDED, 0.0
+        if isinstance(answer, BaseException):
+            outcome, error = FAILED, answer
+        elif answer is not None:
+            action = answer.action if isinstance(answer, HookResult) else ""
+            if action == "retry":
+                outcome, after_s = RETRY, answer.after_s
+            elif action == "skip":
+                outcome = SKIPPED
+            elif action != "proceed":
+                outcome, error = FAILED, TypeError(f"an after-hook cannot {action or 'answer that'}: it has happened")
+        self.hook._count(outcome, ns)
+        if error is not None:
+            self.hook.last_error = type(error).__name__
+        if self.hook.records:
+            if error is not None:
+                self.errors[len(self.rows)] = type(error).__name__
+            self.rows.append((version, -(-ns // 1000), outcome, given.changes[-1].digest))
+        if outcome not in (FAILED, RETRY):
+            self.position, self._attempts = version, 0
+            return True
+        self._attempts += 1
+        if outcome == FAILED and self._attempts >= self._attempts_max:
+            self.given_up_count += 1
+            self.position, self._attempts = version, 0
+            return True
+        if outcome == FAILED:
+            # Full jitter, as the breaker's.
+            after_s = random.random() * min(_BACKOFF_MAX_S, _BACKOFF_S * 2.0 ** min(self._attempts, 16))
+        self.not_before = time.monotonic() + after_s
+        return False

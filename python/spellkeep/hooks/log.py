@@ -1,0 +1,102 @@
+"""What is kept of executions: chunks of columns, one entry each, in the scope of the hooks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from spellkeep.scope import StateScope
+
+if TYPE_CHECKING:
+    from spellkeep.batch import Batch
+    from spellkeep.store import StateManager
+
+HOOKS = StateScope.custom("spellkeep.hooks")
+"""Where hooks keep what they know of themselves. No hook runs for it, nor for any ``custom:spellkeep.*``."""
+
+OUTCOMES = ("proceeded", "modified", "cancelled", "retry", "skipped", "failed")
+"""How an execution may end, by its number in the history."""
+PROCEEDED, MODIFIED, CANCELLED, RETRY, SKIPPED, FAILED = range(6)
+
+CHUNKS = "history/"
+POSITIONS = "position/"
+DISABLED = "disabled/"
+
+_AT_ONCE = 10_000
+
+Row = tuple[int, int, int, int]
+"""Version, microseconds, outcome, digest of the input."""
+
+
+def _packed(code: str, numbers: Iterable[int]) -> bytes:
+    column = array(code, numbers)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+class HookLog:
+    """The history of one hook, written chunk by chunk. For any number of threads."""
+
+    def __init__(self, state: StateManager, name: str) -> None:
+        self._prefix = f"{CHUNKS}{name}/"
+        # Whoever commits a chunk has it, so that their numbers have no holes.
+        self.lock = threading.Lock()
+        keys = state.list_keys(HOOKS, self._prefix)
+        self._next = int(keys[-1][len(self._prefix) :]) + 1 if keys else 0
+
+    def add(self, batch: Batch, rows: list[Row], errors: dict[int, str], input: dict[str, Any] | None = None) -> None:
+        """Add a chunk to a batch, under the lock; `errors` by the index of their row. `written` says it is there."""
+        versions, durations, outcomes, digests = zip(*rows, strict=True)
+        chunk: dict[str, Any] = {
+            "at_us": time.time_ns() // 1000,
+            "count": len(rows),
+            "versions": _packed("Q", versions),
+            "durations_us": _packed("Q", durations),
+            "outcomes": bytes(outcomes),
+            "digests": _packed("Q", digests),
+        }
+        if errors:
+            chunk["errors"] = errors
+        if input is not None:
+            chunk["input"] = input
+        batch.set(HOOKS, f"{self._prefix}{self._next:012d}", chunk, if_version=0)
+
+    @property
+    def next_chunk(self) -> int:
+        """The number that the next one gets."""
+        return self._next
+
+    def written(self) -> None:
+        """The batch of `add` is committed."""
+        self._next += 1
+
+
+def forget(state: StateManager, name: str) -> int:
+    """Remove everything that is kept of a hook; return how many entries that were."""
+    keys = [key for key in (DISABLED + name, POSITIONS + name) if state.exists(HOOKS, key)]
+    keys += state.list_keys(HOOKS, f"{CHUNKS}{name}/")
+    for start in range(0, len(keys), _AT_ONCE):
+        with state.batch() as batch:
+            for key in keys[start : start + _AT_ONCE]:
+                batch.delete(HOOKS, key)
+    return len(keys)
+
+
+def begin_at(state: StateManager, name: str, since: int | None) -> int:
+    """The version behind which a hook goes on; kept, so that the next process knows it."""
+    stored = state.get(HOOKS, POSITIONS + name)
+    if stored is not None and stored["version"] is not None:
+        return int(stored["version"])
+    version = state.last_version if since is None else since
+    state.set(HOOKS, POSITIONS + name, {"version": version, "figures": {}})
+    return version
+
+
+def kept(state: StateManager) -> list[tuple[str, dict[str, Any]]]:
+    """What is stored of each hook, by its name."""
+    return [(key[len(POSITIONS) :], stored) for key, stored in state.items(HOOKS, POSITIONS)]

@@ -1,0 +1,87 @@
+"""What hooks run at, and what they answer."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+Action: TypeAlias = Literal["proceed", "modify", "cancel", "retry", "skip"]
+"""What a hook wants."""
+
+
+class HookPoint(enum.StrEnum):
+    """When a hook runs: in the caller before an operation, or in the background after it was committed."""
+
+    BEFORE_SET = "before_set"
+    BEFORE_DELETE = "before_delete"
+    BEFORE_CLEAR = "before_clear"
+    BEFORE_BATCH = "before_batch"
+    AFTER_SET = "after_set"
+    AFTER_DELETE = "after_delete"
+    AFTER_CLEAR = "after_clear"
+    AFTER_EXPIRE = "after_expire"
+    AFTER_EVENT = "after_event"
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it is before the operation."""
+        return self.startswith("before_")
+
+    @property
+    def operation(self) -> str:
+        """``set``, ``delete``, ``clear``, ``batch``, ``expire`` or ``event``."""
+        return self.partition("_")[2]
+
+
+BEFORE = tuple(point for point in HookPoint if point.is_before)
+"""In the order in which the compiled core counts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """A hook's answer; None counts as ``proceed()``.
+
+    Attributes:
+        action: what it wants.
+        value: of ``modify``, what is to be stored instead.
+        reason: of ``cancel`` and ``retry``, for people.
+        after_s: of ``retry``, how long to wait.
+    """
+
+    action: Action
+    value: Any = None
+    reason: str | None = None
+    after_s: float = 0.0
+
+    _PROCEED: ClassVar[HookResult]
+    _SKIP: ClassVar[HookResult]
+
+    @classmethod
+    def proceed(cls) -> HookResult:
+        """Go on."""
+        return cls._PROCEED
+
+    @classmethod
+    def skip(cls) -> HookResult:
+        """Go on; it was no matter of this hook's. Counted apart."""
+        return cls._SKIP
+
+    @classmethod
+    def modify(cls, value: Any) -> Self:
+        """Before a set: store this value instead. The hooks behind this one see it."""
+        return cls("modify", value)
+
+    @classmethod
+    def cancel(cls, reason: str) -> Self:
+        """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto)."""
+        return cls("cancel", None, reason)
+
+    @classmethod
+    def retry(cls, after_s: float, reason: str | None = None) -> Self:
+        """Not now. Before: HookVeto (hook.retry) with ``retry_after_s``. After: deliver it again in so many seconds."""
+        return cls("retry", None, reason, after_s)
+
+
+HookResult._PROCEED = HookResult("proceed")
+HookResult._SKIP = HookResult("skip")

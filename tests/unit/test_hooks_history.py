@@ -1,0 +1,142 @@
+"""What is kept of executions: complete, compressed, let go by age and number, and without secrets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import spellkeep as sk
+from spellkeep import Change, StateManager, StateScope, errors
+from spellkeep.hooks import HistoryRetention
+from spellkeep.hooks.keeping import HistoryKeeper, pack, unpack
+from spellkeep.hooks.log import HookLog
+from spellkeep.value import encode
+
+SCOUT = StateScope.agent("scout")
+HOOKS = StateScope.custom("spellkeep.hooks")
+CANARY = "canary-4d1e5ab2"
+
+
+@pytest.fixture
+def state() -> Iterator[StateManager]:
+    with sk.open("memory:") as opened:
+        yield opened
+
+
+def written(state: StateManager, name: str, chunks: int, rows: int) -> HookLog:
+    """A history that so many rounds left."""
+    log = HookLog(state, name)
+    for chunk in range(chunks):
+        with state.batch() as batch:
+            log.add(batch, [(chunk * rows + row + 1, 5, 0, 1 << 63) for row in range(rows)], {0: "OSError"})
+        log.written()
+    return log
+
+
+def test_old_chunks_are_compressed_and_read_as_they_were(state: StateManager) -> None:
+    log = written(state, "tell", 100, 50)
+    before = state.hooks.history("tell", limit=10**9)
+    keeper = HistoryKeeper("tell", log)
+    assert keeper.due
+    keeper.turn(state, HistoryRetention(keep_count=None, keep_days=None))
+    assert not keeper.due
+    chunks = [chunk for _, chunk in state.items(HOOKS, "history/tell/")]
+    assert ["lz4" in chunk for chunk in chunks] == [True] * 92 + [False] * 8
+    assert len(encode(chunks[0])) < len(encode(chunks[-1])) / 2
+    assert state.hooks.history("tell", limit=10**9) == before and len(before) == 5000
+    assert (before[0].version, before[0].digest, before[49].error) == (5000, 1 << 63, "OSError")
+    assert unpack(pack(chunks[0])) == unpack(chunks[0])
+
+
+def test_the_oldest_go_beyond_the_number_that_is_kept_and_the_last_ones_never(state: StateManager) -> None:
+    log = written(state, "tell", 100, 10)
+    keeper = HistoryKeeper("tell", log)
+    keeper.turn(state, HistoryRetention(keep_count=205, keep_days=None))
+    # Those that are fresh do not count yet.
+    assert len(state.hooks.history("tell", limit=10**9)) == 200 + 80
+    keeper.turn(state, HistoryRetention(keep_count=0, keep_days=None))
+    rows = state.hooks.history("tell", limit=10**9)
+    assert {row.chunk for row in rows} == set(range(92, 100))
+    # Numbers go on where they were.
+    assert HookLog(state, "tell").next_chunk == 100
+
+
+def test_what_is_too_old_goes(state: StateManager) -> None:
+    log = written(state, "tell", 80, 1)
+    keeper = HistoryKeeper("tell", log)
+    now_us = time.time_ns() // 1000
+    keeper.turn(state, HistoryRetention(keep_days=1), now_us + int(0.9 * 86_400e6))
+    assert len(state.hooks.history("tell")) == 80
+    keeper.turn(state, HistoryRetention(keep_days=1), now_us + int(1.1 * 86_400e6))
+    assert len(state.hooks.history("tell")) == 8
+
+
+def test_the_consumer_looks_after_it(state: StateManager) -> None:
+    state.hooks.retention = HistoryRetention(keep_count=50)
+    state.hooks.after("set", name="tell")(lambda change: None)
+    for number in range(200):
+        state.set(SCOUT, "a", number)
+        assert state.hooks.drain(10)
+    until = time.monotonic() + 10
+    while len(state.hooks.history("tell", limit=10**9)) >= 200 and time.monotonic() < until:
+        state.set(SCOUT, "a", 0)
+        assert state.hooks.drain(10)
+    rows = state.hooks.history("tell", limit=10**9)
+    assert 50 <= len(rows) < 200
+    assert rows[0].version > rows[-1].version
+
+
+def test_a_part_of_it_is_asked_for(state: StateManager) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=1)
+    for name in ("one", "two"):
+        state.hooks.after("set", name=name)(lambda change: None)
+    with sk.correlate("req-1"):
+        version = state.set(SCOUT, "a", 1)
+    state.set(SCOUT, "b", 2)
+    assert state.hooks.drain(10)
+    history = state.hooks.history
+    assert len(history()) == 4 and len(history("one")) == 2
+    part = history(correlation="req-1")
+    assert sorted((row.hook, row.version) for row in part) == [("one", version), ("two", version)]
+    assert history(since=datetime.now(UTC) + timedelta(seconds=1)) == history(until=begun) == []
+    assert len(history(since=begun, limit=3)) == 3
+    assert history(result="failed") == []
+
+
+def test_no_secret_is_in_what_is_written_about_hooks(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "s") as state:
+
+        @state.hooks.after("delete", attempts_max=1)
+        def broken(change: Change) -> None:
+            raise OSError(f"could not send {CANARY}")
+
+        @state.hooks.before("set", name="failing")
+        def failing(context: object) -> None:
+            raise ValueError(CANARY)
+
+        for value in ({"password": CANARY}, {"a": [{"api_key": {"deep": CANARY}}]}, {"token": CANARY}):
+            with pytest.raises(errors.HookVeto) as caught:
+                state.set(SCOUT, "a", value)
+            assert CANARY not in str(caught.value)
+        state.hooks.disable("failing")
+        state.set(SCOUT, "b", 1)
+        state.delete(SCOUT, "b")
+        assert state.hooks.drain(10)
+        shown = [*state.hooks.history(limit=10**9), *state.hooks.stats(), *state.hooks.kept(), *state.items(HOOKS)]
+        assert len(state.hooks.history("failing")) == 3
+        assert CANARY not in repr(shown)
+    for path in (tmp_path / "s").rglob("*"):
+        if path.is_file():
+            assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_options_of_the_retention_are_checked() -> None:
+    for wrong in ({"keep_count": -1}, {"keep_count": 10**12 + 1}, {"keep_days": -1}, {"keep_days": 36_526}):
+        with pytest.raises(errors.LimitExceeded) as caught:
+            HistoryRetention(**wrong)  # type: ignore[arg-type]
+        assert caught.value.code == "hook.option"
+    HistoryRetention(keep_count=10**12, keep_days=36_525)
