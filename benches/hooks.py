@@ -128,7 +128,7 @@ def writers(rounds: int, calls: int) -> dict[str, Any]:
 
 
 def throughput(count: int) -> dict[str, Any]:
-    """Written, delivered, counted at the receiver, position and history kept: events a second from the first write on."""
+    """Written, delivered, counted at the receiver, position and history kept: events a second from the first write."""
     figures = {}
     for batch in (False, True):
         state = spellkeep.open(tempfile.mkdtemp(dir=_FOLDER.name))
