@@ -94,7 +94,6 @@ def kept_after(count: int) -> Callable[[Any], Any]:
     for number in range(count):
         state.hooks.after("set", name=f"h{number}", history=False)(nothing)
     handle = state.scope(StateScope.agent("scout"))
-    # They have run: from then on the writer may have to look where its record comes from.
     handle.set("plan", 1)
     state.hooks.drain(10)
     return lambda value: handle.set("plan", value)

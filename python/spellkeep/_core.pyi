@@ -34,6 +34,7 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_call",
     "hook_deliver",
     "hook_pick",
     "store_salvage",
@@ -744,3 +745,6 @@ def hook_pick(
 
 def hook_deliver(hook: Hook, changes: list[Change], depths: list[int], start: int) -> tuple[int, Any, int]:
     """Call the hook with the changes from `start` on while all goes well: how many that were, and what else it said."""
+
+def hook_call(hook: Hook, given: Any, origin: Correlation) -> Any:
+    """Call a hook once with what it is given, as part of `origin`."""

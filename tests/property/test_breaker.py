@@ -126,6 +126,23 @@ def test_few_failures_say_nothing_and_many_open_it() -> None:
     assert breaker.state == "closed"
 
 
+def test_each_probe_that_fails_doubles_the_time_up_to_the_cap_and_success_begins_anew() -> None:
+    now = 0.0
+    options = BreakerOptions(samples_min=1, window_count=1, open_s=1, open_max_s=5)
+    breaker = CircuitBreaker(options, lambda: now, lambda: 1.0)
+    breaker.failed()
+    for expected_s in (1, 2, 4, 5, 5):
+        assert breaker.retry_in_s == expected_s
+        now += expected_s
+        assert breaker.allow()
+        breaker.failed()
+    now += 5
+    assert breaker.allow()
+    breaker.succeeded()
+    breaker.failed()
+    assert (breaker.retry_in_s, breaker.opened_count) == (1, 7)
+
+
 def test_late_answers_of_attempts_from_before_it_opened_change_nothing() -> None:
     breaker = CircuitBreaker(BreakerOptions(samples_min=1, window_count=1, open_s=10), lambda: 0.0)
     breaker.failed()

@@ -72,7 +72,7 @@ def test_a_breaker_holds_back_a_failing_observer_and_lets_a_probe_through(state:
 
 
 def test_successes_count_for_the_breaker_although_they_are_told_late(state: StateManager) -> None:
-    options = BreakerOptions(window_count=10, samples_min=5, failure_ratio=0.5, open_s=100)
+    options = BreakerOptions(window_count=10, samples_min=3, failure_ratio=0.5, open_s=100)
 
     @state.hooks.before("set", fail_closed=False, breaker=options)
     def flaky(context: HookContext) -> None:

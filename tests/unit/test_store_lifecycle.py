@@ -45,6 +45,7 @@ CLOSED_STORE: dict[str, Callable[[StateManager], object]] = {
     "history": lambda s: s.history(SCOUT, "a"),
     "changes": lambda s: s.changes(),
     "events": lambda s: s.events.emit("made"),
+    "hooks": lambda s: s.hooks.before("set", name="late")(lambda context: None),
     "scope": lambda s: s.scope(SCOUT),
     "batch": lambda s: s.batch(),
     "checkpoint": lambda s: s.checkpoint(),

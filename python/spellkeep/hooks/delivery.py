@@ -133,21 +133,18 @@ class Delivery:
 
     def _run(self, wanted: list[_Given]) -> None:
         self.inside = threading.get_ident()
-        var = _core.correlation_var()
         try:
             for given in wanted:
                 if not self._may_run():
                     return
-                token = var.set(given.origin())
                 begun = time.perf_counter_ns()
                 answer: Any
                 try:
-                    answer = self.hook.call(given.what(self._batch))
+                    answer = _core.hook_call(self.hook, given.what(self._batch), given.origin())
                 # SystemExit, too, must not end the thread that delivers to all.
                 except BaseException as error:
                     answer = error
                 ns = time.perf_counter_ns() - begun
-                var.reset(token)
                 if not self._settle(given, answer, ns):
                     return
         finally:

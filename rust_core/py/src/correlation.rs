@@ -1,6 +1,6 @@
 //! `Correlation`: what the records of one piece of work share, and which one a write is part of.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -16,7 +16,10 @@ use crate::scope::utf8;
 use crate::store::Version;
 
 /// Whether anybody in this process ever asked for the variable: what every write looks at.
-static IN_USE: AtomicBool = AtomicBool::new(false);
+static IN_USE: AtomicU32 = AtomicU32::new(0);
+
+/// Of [`IN_USE`]: a program asked for the variable, and may set it at any time. The rest counts hooks that run now.
+const FOR_GOOD: u32 = 1 << 31;
 static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// What the records of one piece of work say of where they come from. Immutable.
@@ -116,12 +119,54 @@ pub fn tags_of<'py>(py: Python<'py>, origin: &Origin<'_>) -> PyResult<Bound<'py,
 /// The context variable that holds the current `Correlation`. From the first call on every write looks at it.
 #[pyfunction]
 pub fn correlation_var(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let var = variable(py)?;
+    IN_USE.fetch_or(FOR_GOOD, Ordering::Relaxed);
+    Ok(var)
+}
+
+fn variable(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let made = CURRENT.get_or_try_init(py, || {
         let class = py.import("contextvars")?.getattr("ContextVar")?;
         class.call1(("spellkeep.correlation",)).map(Bound::unbind)
     })?;
-    IN_USE.store(true, Ordering::Relaxed);
     Ok(made.bind(py).clone())
+}
+
+/// What is written says where it comes from, until this is dropped; writers pay for it no longer than that.
+pub struct Inside<'py> {
+    var: Bound<'py, PyAny>,
+    outer: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Inside<'py> {
+    /// Nothing yet.
+    pub fn new(py: Python<'py>) -> PyResult<Self> {
+        let var = variable(py)?;
+        IN_USE.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { var, outer: None })
+    }
+
+    /// From here on there.
+    pub fn enter(&mut self, origin: &Bound<'py, Correlation>) -> PyResult<()> {
+        let py = self.var.py();
+        // SAFETY: a context variable and an object; the token comes as a new reference, or null with an exception.
+        let token =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(self.var.as_ptr(), origin.as_ptr()))? };
+        // The first one leads back to what was there before all.
+        self.outer.get_or_insert(token);
+        Ok(())
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        IN_USE.fetch_sub(1, Ordering::Relaxed);
+        let Some(token) = self.outer.take() else { return };
+        // SAFETY: the token is of this variable and this thread, and was not used.
+        if unsafe { ffi::PyContextVar_Reset(self.var.as_ptr(), token.as_ptr()) } < 0 {
+            PyErr::fetch(self.var.py()).write_unraisable(self.var.py(), None);
+        }
+    }
 }
 
 /// What a write is part of.
@@ -138,7 +183,7 @@ impl Current<'_> {
 /// What a write by this thread, or task, is part of now. Cost: one relaxed load where nothing ever was.
 #[inline]
 pub fn current(py: Python<'_>) -> PyResult<Current<'_>> {
-    if IN_USE.load(Ordering::Relaxed) { look(py) } else { Ok(Current(None)) }
+    if IN_USE.load(Ordering::Relaxed) != 0 { look(py) } else { Ok(Current(None)) }
 }
 
 fn look(py: Python<'_>) -> PyResult<Current<'_>> {

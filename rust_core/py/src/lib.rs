@@ -14,7 +14,7 @@ mod _core {
     #[pymodule_export]
     use super::correlation::{Correlation, correlation_var};
     #[pymodule_export]
-    use super::hooks::{Hook, HookContext, HookFilter, HookTable, hook_deliver, hook_pick};
+    use super::hooks::{Hook, HookContext, HookFilter, HookTable, hook_call, hook_deliver, hook_pick};
     #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
 use super::hook::{Hook, Outcome};
-use crate::correlation::{Correlation, correlation_var};
+use crate::correlation::{Correlation, Inside};
 use crate::store::Change;
 
 static PROCEED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -37,7 +36,8 @@ pub fn hook_deliver<'py>(
         let given = changes.get_item(index)?;
         let change = given.cast::<Change>()?.get();
         let committed = change.committed();
-        context.enter(Correlation::because_of(py, committed.lsn, &committed.origin(), depth + 1)?)?;
+        let origin = Correlation::because_of(py, committed.lsn, &committed.origin(), depth + 1)?;
+        context.enter(&Bound::new(py, origin)?)?;
         let begun = Instant::now();
         let answer = hook.get().call.bind(py).call1((&given,));
         let ns = begun.elapsed().as_nanos() as u64;
@@ -54,35 +54,14 @@ pub fn hook_deliver<'py>(
     Ok((done, None, 0))
 }
 
-/// What is written from here on says where it comes from, until this is dropped.
-struct Inside<'py> {
-    var: Bound<'py, PyAny>,
-    outer: Option<Bound<'py, PyAny>>,
-}
-
-impl<'py> Inside<'py> {
-    fn new(py: Python<'py>) -> PyResult<Self> {
-        Ok(Self { var: correlation_var(py)?, outer: None })
-    }
-
-    fn enter(&mut self, origin: Correlation) -> PyResult<()> {
-        let py = self.var.py();
-        let origin = Bound::new(py, origin)?;
-        // SAFETY: a context variable and an object; the token comes as a new reference, or null with an exception.
-        let token =
-            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(self.var.as_ptr(), origin.as_ptr()))? };
-        // The first one leads back to what was there before all.
-        self.outer.get_or_insert(token);
-        Ok(())
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        let Some(token) = self.outer.take() else { return };
-        // SAFETY: the token is of this variable and this thread, and was not used.
-        if unsafe { ffi::PyContextVar_Reset(self.var.as_ptr(), token.as_ptr()) } < 0 {
-            PyErr::fetch(self.var.py()).write_unraisable(self.var.py(), None);
-        }
-    }
+/// Call a hook once with what it is given, as part of `origin`; what it raises is raised.
+#[pyfunction]
+pub fn hook_call<'py>(
+    hook: &Bound<'py, Hook>,
+    given: &Bound<'py, PyAny>,
+    origin: &Bound<'py, Correlation>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let mut context = Inside::new(hook.py())?;
+    context.enter(origin)?;
+    hook.get().call.bind(hook.py()).call1((given,))
 }

@@ -15,7 +15,7 @@ use spellkeep_core::checksum::{xxh3_64, xxh3_64_with_seed};
 use spellkeep_core::sync::{AtomicU32, Ordering::Relaxed};
 
 pub use context::HookContext;
-pub use deliver::hook_deliver;
+pub use deliver::{hook_call, hook_deliver};
 pub use dispatch::{before_batch, before_removal, before_set};
 pub use filter::{HookFilter, hook_pick};
 pub use hook::Hook;
