@@ -154,11 +154,12 @@ bench: $(BUILT) $(RIVALS)/.made ## measure beside rivals, print, write docs/perf
 		$(if $(QUICK),,--page docs/performance.md --readme README.md)
 
 .PHONY: bench-langgraph
-bench-langgraph: $(BUILT) $(LG)/.bench ## measure LangGraph's savers: growth over 800 turns, one turn (QUICK=1)
+bench-langgraph: $(BUILT) $(LG)/.bench ## measure LangGraph's savers, write their part of docs/performance.md (QUICK=1)
 	PYTHONPATH=python:benches $(LG)/bench/bin/python benches/langgraph_bench/growth.py \
-		--json $(FIGURES)/langgraph-growth.json $(if $(QUICK),--quick)
+		--json $(LG)/figures/langgraph-growth.json $(if $(QUICK),--quick)
 	PYTHONPATH=python:benches $(LG)/bench/bin/python benches/langgraph_bench/turn.py \
-		--json $(FIGURES)/langgraph-turn.json $(if $(QUICK),--quick)
+		--json $(LG)/figures/langgraph-turn.json $(if $(QUICK),--quick)
+	PYTHONPATH=python:benches $(LG)/bench/bin/python -m rivals.report $(LG)/figures $(if $(QUICK),,--page docs/performance.md)
 
 .PHONY: bench-hooks
 bench-hooks: $(BUILT) $(RIVALS)/.made ## measure what hooks cost the writer, beside pluggy and blinker (QUICK=1)

@@ -21,13 +21,24 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langgraph_bench.savers import Nothing, graph, memory_saver, question, spellkeep_saver, sqlite_saver, text
+from langgraph_bench.savers import (
+    OURS,
+    SURVIVES,
+    VERSION,
+    Nothing,
+    graph,
+    memory_saver,
+    question,
+    spellkeep_saver,
+    sqlite_saver,
+    text,
+)
 from rivals import machine
 from rivals.results import Goal, Results, Row
 
 SIZES = (10, 100, 1_000)
 REPEATS = 15
-OURS, KEPT = "SpellkeepSaver", "SpellkeepSaver, result kept"
+KEPT = "SpellkeepSaver, result kept"
 
 
 def thread(number: int) -> Any:
@@ -88,7 +99,9 @@ def main() -> None:
     results = Results(
         name="langgraph-turn",
         title="LangGraph: what a turn costs",
-        method="invoke of a one-node MessagesState graph, savers in turn, median over the repeats",
+        method=f"{VERSION}: invoke of a one-node MessagesState graph, savers in turn, repeat by repeat, on threads of "
+        "their own. 'nothing' is a saver that keeps nothing and always hands out the same messages. With 'result kept' "
+        "the program still holds what the turn before returned, so that ours must hand out copies.",
         machine=machine.describe(Path(tempfile.gettempdir())),
     )
     for size in SIZES:
@@ -99,7 +112,16 @@ def main() -> None:
         for name, each in times.items():
             beside = medians[name] / medians["nothing"]
             print(f"  {name:30}{medians[name]:9.2f} ms{beside:7.2f} x nothing{min(each):9.2f} to {max(each):.2f}")
-            results.rows.append(Row(f"turn at {size}", name, "kill", "us", 1, [1e3 * value for value in each]))
+            row = Row(
+                f"turn at {size} messages", name, SURVIVES.get(name, "none"), "us", 1, [1e3 * one for one in each]
+            )
+            if name == KEPT:
+                row.survives = SURVIVES[OURS]
+            elif name != OURS:
+                ratios = [ours / theirs for ours, theirs in zip(times[OURS], each, strict=True)]
+                row.beside = OURS
+                row.ratio = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+            results.rows.append(row)
         for goal, limit in (("nothing", 1.05), ("InMemorySaver", 1 if size < SIZES[-1] else 0.2)):
             over = [ours / other for ours, other in zip(times[OURS], times[goal], strict=True)]
             results.goals.append(

@@ -2,7 +2,7 @@
 
     python -m rivals.report FOLDER [--page docs/performance.md] [--readme README.md]
 
-Every figure on either page comes from these files.
+Every figure on either page comes from such files. A section of the page whose benchmark has no file here stays.
 """
 
 from __future__ import annotations
@@ -16,15 +16,26 @@ from pathlib import Path
 from rivals.contenders.protocol import SURVIVES
 from rivals.results import Goal, Results, Row
 
-# Files in this order, then whatever else there is. A benchmark that was not run has no section.
-ORDER = ("overhead", "rivals", "agents", "timelines", "reopen", "tails", "threads")
+# Files in this order, then whatever else there is.
+ORDER = (
+    "overhead",
+    "rivals",
+    "agents",
+    "timelines",
+    "reopen",
+    "tails",
+    "threads",
+    "langgraph-growth",
+    "langgraph-turn",
+)
 README_BEGIN = "<!-- figures: written by make bench -->"
 README_END = "<!-- end of figures -->"
 _README_SET, _README_GET = "set 1 KB", "get 1 KB"
 
 
 _HOW_TO_READ = """\
-Written by `make bench` from what it measured; nothing here is edited by hand. `make bench QUICK=1` is shorter.
+Written by `make bench`, the sections on LangGraph by `make bench-langgraph`, from what they measured; nothing here is
+edited by hand. `QUICK=1` is shorter.
 
 A figure is the median over the repeats of one run, min-max their range. Percentiles are of single operations, and left
 out where fewer than ten were slower. `count` is operations in a repeat: slow contenders do fewer. `survives` is what an
@@ -156,6 +167,19 @@ def page(all_results: list[Results]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def updated(old: str, new: str, *, whole: bool) -> str:
+    """The sections of a new page in place of those of the old one with the same headings, others behind them.
+
+    Args:
+        whole: whether what stands before the sections is the new one's, too.
+    """
+    (old_head, *old_sections), (new_head, *new_sections) = (
+        (text.rstrip() + "\n").split("\n## ") for text in (old, new)
+    )
+    sections = {text.partition("\n")[0]: text.rstrip() + "\n" for text in [*old_sections, *new_sections]}
+    return "\n## ".join([new_head if whole else old_head, *sections.values()])
+
+
 def readme_figures(rivals: Results) -> list[str]:
     """README's table: one write and one read."""
     reads = {row.contender: row for row in rivals.rows if row.workload == _README_GET}
@@ -206,6 +230,9 @@ def main() -> int:
     text = page(all_results)
     print(text)
     if chosen.page:
+        if chosen.page.exists():
+            whole = any(results.name == ORDER[0] for results in all_results)
+            text = updated(chosen.page.read_text(), text, whole=whole)
         chosen.page.write_text(text)
     rivals = next((results for results in all_results if results.name == "rivals"), None)
     if chosen.readme and rivals and any(row.workload == _README_SET for row in rivals.rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spellkeep._async import in_thread
 from spellkeep.scope import StateScope
@@ -45,14 +45,19 @@ class TimelineCalls:
             until: only up to this version or time, itself included. A time without a zone is taken as local.
             where: only what this returns true for.
             limit: only so many, the newest.
-        Raises: ValueError (both `scope` and `agent`, or a `limit` below 0); Corrupted (log.damaged) when a record does
-            not hold; StorageFailed; Closed, Forked.
+        Raises: TypeError; ValueError (both `scope` and `agent`, or a `limit` below 0); Corrupted (log.damaged) when a
+            record does not hold; StorageFailed; Closed, Forked.
         Cost: the first question reads the log, about 2 us per change; later ones what came since, and one read for each
             change that they find.
         """
         from spellkeep.timeline import Timeline
         from spellkeep.timeline.index import Index, Query
 
+        if not isinstance(scope, StateScope | None):
+            raise TypeError(f"scope= is a StateScope, such as StateScope.parse({scope!r})")
+        for moment in (since, until):
+            if not isinstance(moment, datetime | int | None):
+                raise TypeError(f"since= and until= are versions or datetimes, not {moment!r}")
         if agent is not None:
             if scope is not None:
                 raise ValueError("give scope= or agent=, not both: an agent is a scope")
@@ -80,9 +85,30 @@ class TimelineCalls:
 
     # async twins
 
-    async def atimeline(self, **query: Any) -> Timeline:
+    async def atimeline(
+        self,
+        *,
+        correlation: str | None = None,
+        scope: StateScope | None = None,
+        agent: str | None = None,
+        types: str | Iterable[str] | None = None,
+        since: datetime | int | None = None,
+        until: datetime | int | None = None,
+        where: Callable[[Change], bool] | None = None,
+        limit: int | None = None,
+    ) -> Timeline:
         """As ``timeline``, in a thread."""
-        return await in_thread(self.timeline, **query)
+        return await in_thread(
+            self.timeline,
+            correlation=correlation,
+            scope=scope,
+            agent=agent,
+            types=types,
+            since=since,
+            until=until,
+            where=where,
+            limit=limit,
+        )
 
     async def awhy(self, scope: StateScope, key: str) -> Why:
         """As ``why``, in a thread."""

@@ -51,9 +51,11 @@ def _recording(name: str, order: list[str]) -> Calls:
 def test_contenders_take_turns_within_each_repeat() -> None:
     order: list[str] = []
     series = race([_recording(name, order) for name in "ABC"], repeats=7, box_s=0.0, count_max=4)
-    turns = [name for at, name in enumerate(order) if not at or order[at - 1] != name]
-    # Each finds its count first; then one turn that warms up and seven that count.
-    assert turns == list("ABC") * 9
+    # Each finds its count first, in two times; then one turn that warms up and seven that count, each in an order
+    # of its own.
+    assert order[:6] == list("AABBCC") and len(order) == 6 + 8 * 3
+    repeats = ["".join(order[at : at + 3]) for at in range(6, 30, 3)]
+    assert {"".join(sorted(each)) for each in repeats} == {"ABC"} and len(set(repeats)) > 2
     assert [len(each.repeats_us) for each in series] == [7, 7, 7]
 
 
@@ -144,6 +146,15 @@ def test_the_page_has_a_section_for_every_file_in_one_order(tmp_path: Path) -> N
     assert [results.name for results in found] == ["overhead", "rivals", "reopen", "tails", "zebra"]
     text = report.page(found)
     assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {each.name}" for each in found]
+
+
+def test_a_section_whose_benchmark_did_not_run_stays_as_it_is() -> None:
+    old = "# P\n\nold head\n\n## A\n\n1\n\n### more\n\n## B\n\n2\n"
+    new = "# P\n\nnew head\n\n## B\n\n3\n\n## C\n\n4\n"
+    joined = "\n\n## A\n\n1\n\n### more\n\n## B\n\n3\n\n## C\n\n4\n"
+    assert report.updated(old, new, whole=False) == "# P\n\nold head" + joined
+    assert report.updated(old, new, whole=True) == "# P\n\nnew head" + joined
+    assert report.updated(new, new, whole=True) == new
 
 
 def test_the_readme_gets_the_figures_of_the_same_file_and_keeps_the_rest(tmp_path: Path) -> None:

@@ -387,3 +387,9 @@ with contextlib.suppress(errors.Conflict, errors.StoreLocked, errors.ViewEnded):
     pass
 with contextlib.suppress(errors.Closed, errors.Poisoned, errors.Forked, errors.Corrupted, errors.StorageFailed):
     pass
+
+
+def changed_items() -> None:
+    from spellkeep.value import changed
+
+    assert_type(changed([1], [2.0], sole=True), list[int])

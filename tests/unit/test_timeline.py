@@ -109,6 +109,11 @@ def test_wrong_questions_are_refused(state: StateManager) -> None:
         state.timeline(scope=SCOUT, agent="scout")
     with pytest.raises(ValueError, match="at least 0"):
         state.timeline(limit=-1)
+    # A text would be no scope's equal, and nothing would be found.
+    with pytest.raises(TypeError, match="StateScope"):
+        state.timeline(scope="agent:scout")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="datetimes"):
+        state.timeline(since="yesterday")  # type: ignore[arg-type]
     state.close()
     with pytest.raises(Closed):
         state.timeline()

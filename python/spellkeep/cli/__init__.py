@@ -8,8 +8,8 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     ingest      conversations from a file (what a line of it may be: conversations)
     agents      agent ls show versions diff fork restore tag prune rm
     events      events emit ls
-    hooks       hooks ls stats history enable disable forget
     timeline    timeline why
+    hooks       hooks ls stats history enable disable forget
     replay      replay ls run compare
     demo        kill a worker again and again, and compare
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from spellkeep import StateScope
+from spellkeep.cli.failure import NO_STORAGE, Failure, complain
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import counted, echo, echo_json
 from spellkeep.timeline import Timeline, chrome_trace, html_page, json_lines, mermaid, otlp
@@ -110,8 +111,13 @@ def timeline(
     if output is None:
         if text.strip():
             echo(text.rstrip("\n"))
+        if not found:
+            complain("note: nothing was found, as far as the log goes back (keep_log_days, keep_log_bytes)")
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Failure("storage.io", f"cannot write {output}: {error.strerror}", NO_STORAGE) from error
         echo(f"{counted(len(found), 'change')} to {output}")
 
 

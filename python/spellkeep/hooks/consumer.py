@@ -237,7 +237,8 @@ class Consumer:
                 each.dropped_count += max(each.position - before, 0)
                 moved = True
                 continue
-            if changes:
+            # It may have been switched off while they were read.
+            if changes and each.hook.enabled:
                 each.deliver(changes, changes[-1].version, self._wakened.set)
                 moved = moved or each.position > before or each.busy
         return moved

@@ -42,7 +42,7 @@ def _packed(code: str, numbers: Iterable[int]) -> bytes:
 class HookLog:
     """The history of one hook, written chunk by chunk. For any number of threads."""
 
-    def __init__(self, state: StateManager, name: str, when: str) -> None:
+    def __init__(self, state: StateManager, name: str, when: str = "after") -> None:
         self._when = when
         self._prefix = f"{CHUNKS}{name}/"
         # Whoever commits a chunk has it, so that their numbers have no holes.

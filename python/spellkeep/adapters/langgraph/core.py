@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from spellkeep import StateManager
+from spellkeep import Batch, ScopeHandle, StateManager
 from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, number_text, text_id
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Core:
     """Names have numbers in all threads, so that a checkpoint spends a byte on ``branch:to:agent``.
 
     Attributes:
+        waits: whether whoever writes waits for the disk, which is done outside of the lock.
         waiting: writes whose checkpoint is not there, by thread, namespace and checkpoint: LangGraph may save them
             before the checkpoint itself. They are stored together with it, or never.
     """
@@ -43,6 +44,7 @@ class Core:
     def __init__(self, state: StateManager) -> None:
         self.state = state
         self.lock = threading.RLock()
+        self.waits = state.durability == "sync"
         self.shared = state.scope(SHARED_SCOPE)
         self.names: list[str] = [name for _, name in self.shared.iter_items("n")]
         self.numbers = {name: number for number, name in enumerate(self.names)}
@@ -55,10 +57,10 @@ class Core:
 
     def thread(self, thread_id: str) -> Thread:
         """A thread, from memory or from the store."""
-        from spellkeep.adapters.langgraph.thread import Thread
-
         found = self._threads.get(thread_id)
         if found is None:
+            from spellkeep.adapters.langgraph.thread import Thread
+
             found = self._threads[thread_id] = Thread(self, thread_id)
             if len(self._threads) > THREADS_MAX:
                 self._threads.popitem(last=False)
@@ -99,16 +101,34 @@ class Core:
 
 
 class Write:
-    """One atomic batch, with the names that it needs."""
+    """One atomic batch, with the names that it needs. Of one record, as most are, it is a plain set."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
-        self.batch = core.state.batch()
+        self._core, self._numbers = core, core.numbers
+        self._batch: Batch | None = None
+        self._one: tuple[ScopeHandle, str, bytes] | None = None
         self._new: dict[str, int] = {}
+
+    @property
+    def batch(self) -> Batch:
+        """For all but records."""
+        if self._batch is None:
+            self._batch = self._core.state.batch()
+            if self._one is not None:
+                handle, key, record = self._one
+                self._batch.set(handle.scope, key, record)
+        return self._batch
+
+    def set(self, handle: ScopeHandle, key: str, record: bytes) -> None:
+        """Add a record."""
+        if self._batch is None and self._one is None:
+            self._one = (handle, key, record)
+        else:
+            self.batch.set(handle.scope, key, record)
 
     def number(self, name: str) -> int | str:
         """The number of a name, or the name itself when it is long, or one of too many."""
-        number = self._core.numbers.get(name)
+        number = self._numbers.get(name)
         if number is None and (number := self._new.get(name)) is None:
             number = len(self._core.names) + len(self._new)
             if number >= NAMES_MAX or len(name) > NAME_LEN_MAX:
@@ -128,6 +148,9 @@ class Write:
 
     def commit(self) -> int:
         """Commit; the caller waits for durability outside of the lock."""
+        if self._batch is None and self._one is not None and not self._core.waits:
+            handle, key, record = self._one
+            return handle.set(key, record)
         version = self.batch.commit(acknowledge=False)
         self._core.names.extend(self._new)
         self._core.numbers.update(self._new)

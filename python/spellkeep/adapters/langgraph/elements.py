@@ -71,7 +71,10 @@ class Elements:
 
     def found_in(self, first: int, key: str) -> None:
         """A record of the store holds the elements from `first` on."""
-        insort(self._starts, (first, key))
+        if not self._starts or self._starts[-1][0] < first:
+            self._starts.append((first, key))
+        else:
+            insort(self._starts, (first, key))
 
     def count_last(self) -> None:
         """After all records were named."""
@@ -298,4 +301,3 @@ class New:
         for blob, number in self._made_nodes.items():
             elements.remember_node(blob, number)
         elements.next = self.next
-        self._records, self._made_texts, self._local, self._made_nodes = [], [], {}, {}

@@ -18,6 +18,7 @@ _FIELDS = frozenset({"v", "id", "ts", "channel_values", "channel_versions", "ver
 _GONE = -1
 _MISSING = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 Name = Callable[[Any], Any]
 
@@ -79,10 +80,8 @@ def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[An
         for key, value in new.items()
         if (was := old.get(key, _MISSING)) is not value and not (type(was) is type(value) and was == value)
     }
-    if len(old) + len(changed) != len(new):
-        gone = [name(key) for key in old if key not in new]
-        if gone:
-            changed[_GONE] = gone
+    if not old.keys() <= new.keys():
+        changed[_GONE] = [name(key) for key in old if key not in new]
     return changed
 
 
@@ -111,9 +110,8 @@ def _values_difference(
             changed[name(channel)] = _behind(was, value) if type(was) is list else shorten(value)
         else:
             changed[name(channel)] = value
-    gone = [name(channel) for channel in old if channel not in new]
-    if gone:
-        changed[_GONE] = gone
+    if not old.keys() <= new.keys():
+        changed[_GONE] = [name(channel) for channel in old if channel not in new]
     return changed
 
 
@@ -144,9 +142,8 @@ def _seen_difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> di
         was = old.get(node)
         if was != versions:
             changed[name(node)] = _difference(was or {}, versions, name)
-    gone = [name(node) for node in old if node not in new]
-    if gone:
-        changed[_GONE] = gone
+    if not old.keys() <= new.keys():
+        changed[_GONE] = [name(node) for node in old if node not in new]
     return changed
 
 
@@ -173,8 +170,13 @@ def _kept_time(frame: Frame, base: Frame) -> int | str:
 def time_us_of(ts: str) -> int | None:
     """A time in microseconds, if `_plain_time` gives its very spelling back."""
     try:
-        time_us: int = (datetime.fromisoformat(ts) - _EPOCH) // _MICROSECOND
-        return time_us if _plain_time(time_us) == ts else None
+        moment = datetime.fromisoformat(ts)
+        # In UTC, and spelled as `_plain_time` does.
+        if moment.tzinfo is not UTC or moment.isoformat() != ts:
+            return None
+        days = moment.toordinal() - _EPOCH_DAY
+        seconds = days * 86_400 + moment.hour * 3_600 + moment.minute * 60 + moment.second
+        return seconds * 1_000_000 + moment.microsecond
     except (ValueError, TypeError, OverflowError):
         return None
 

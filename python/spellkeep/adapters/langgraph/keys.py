@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import string
+from binascii import b2a_base64
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
@@ -24,6 +25,7 @@ from spellkeep.errors import LimitExceeded
 _DIGITS = "-" + string.digits + string.ascii_uppercase + "_" + string.ascii_lowercase
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SAFE = " !#$&'()*+,-:;<=>?@[]^_`{|}~"
 
 NUMBER_WIDTH = 5
@@ -75,13 +77,14 @@ def unescaped(text: str) -> str:
 
 def uuid_bytes(text: str) -> bytes | None:
     """The 16 bytes of a UUID in its canonical spelling, or None for any other text."""
-    if len(text) != 36:
+    if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
         return None
+    digits = text.replace("-", "")
     try:
-        raw = bytes.fromhex(text.replace("-", ""))
+        raw = bytes.fromhex(digits)
     except ValueError:
         return None
-    return raw if len(raw) == 16 and bytes_uuid(raw) == text else None
+    return raw if len(digits) == 32 and raw.hex() == digits else None
 
 
 def bytes_uuid(raw: bytes) -> str:
@@ -94,7 +97,8 @@ def bytes_uuid(raw: bytes) -> str:
 def id_text(text: str) -> str:
     """An id in a key: ``u`` and a UUID's bytes, ``r`` and the escaped id, or ``h`` and a hash of a long one."""
     if (raw := uuid_bytes(text)) is not None:
-        return "u" + base64.urlsafe_b64encode(raw)[:22].decode()
+        # As base64.urlsafe_b64encode, which takes three times as long.
+        return "u" + b2a_base64(raw).translate(_URL_SAFE)[:22].decode()
     plain = escaped(text)
     if len(plain) <= _PART_BYTES_MAX:
         return "r" + plain

@@ -66,7 +66,9 @@ def _register(cls: type[BaseMessage]) -> None:
         identity = kept.get(_ID)
         if type(identity) is str and (raw := uuid_bytes(identity)) is not None:
             kept[_ID] = raw
-        is_set = sum(bits.get(name, 0) for name in message.__pydantic_fields_set__)
+        is_set = 0
+        for name in message.__pydantic_fields_set__:
+            is_set |= bits.get(name, 0)
         if is_set != expected:
             kept[_SET] = is_set
         if message.__pydantic_extra__:

@@ -60,7 +60,7 @@ def move(source: Thread, numbers: Collection[int], target: Thread, write: Write,
             depth=0,
             values={channel: moved.kept(kept) for channel, kept in frame.values.items()},
         )
-        target.put_frame(write, target.scope, whole, place, None, new, None)
+        target.put_frame(write, whole, place, None, new, None)
         tasks: dict[tuple[str, str], list[Any]] = {}
         for (task, at), (path, channel, kept) in source.writes(number).items():
             tasks.setdefault((task, path), []).extend((at, channel, moved.kept(kept)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -17,9 +16,9 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
-import spellkeep
 from spellkeep import StateManager
 from spellkeep.adapters.langgraph.checkpoints import Checkpoints, config_of
+from spellkeep.adapters.langgraph.owner import Owner
 from spellkeep.adapters.langgraph.serde import Serde
 from spellkeep.adapters.langgraph.types import allow, allow_named
 
@@ -28,7 +27,7 @@ __all__ = ["SpellkeepSaver"]
 _DAY_S = 86_400.0
 
 
-class SpellkeepSaver(BaseCheckpointSaver[Any]):
+class SpellkeepSaver(Owner, BaseCheckpointSaver[Any]):
     """Checkpoints in a Spellkeep store, with LangGraph's sync and async methods in one class.
 
     A put writes what changed since the parent checkpoint, as one atomic batch. What a call was told is kept survives
@@ -58,40 +57,6 @@ class SpellkeepSaver(BaseCheckpointSaver[Any]):
         allow(*types)
         self._state = state
         self._checkpoints = Checkpoints(state, register_new=register_new, late_s=late_s)
-        self._owned = False
-
-    @classmethod
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Self:
-        """A saver on the store in a directory, or ``":memory:"``; ``with`` and ``async with`` close it."""
-        saver = cls(spellkeep.open("memory:" if conn_string == ":memory:" else conn_string), **options)
-        saver._owned = True
-        return saver
-
-    @property
-    def state(self) -> StateManager:
-        """The store."""
-        return self._state
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._owned:
-            self._state.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._owned:
-            await self._state.aclose()
-
-    def setup(self) -> None:
-        """Nothing is to be set up; LangGraph's other savers have this call."""
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Allow the classes of a graph's state, as LangGraph names them, if this process has them. Imports nothing."""
@@ -202,11 +167,11 @@ class SpellkeepSaver(BaseCheckpointSaver[Any]):
         self._acknowledge()
 
     def _acknowledge(self) -> None:
-        if self._state.durability == "sync":
+        if self._checkpoints.core.waits:
             self._state.flush()
 
     async def _aacknowledge(self) -> None:
-        if self._state.durability == "sync":
+        if self._checkpoints.core.waits:
             await self._state.aflush()
 
     # async twins: reads and writes answer from memory; only a wait for durability is awaited

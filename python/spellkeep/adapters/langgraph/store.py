@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from langgraph.store.base import (
     BaseStore,
@@ -21,8 +20,8 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-import spellkeep
 from spellkeep import Batch, StateManager, StateScope
+from spellkeep.adapters.langgraph.owner import Owner
 from spellkeep.adapters.langgraph.places import LONG, name_of, namespace_text, place_of
 from spellkeep.adapters.langgraph.query import matches, namespace_fits
 from spellkeep.errors import Conflict, KeyMissing
@@ -46,7 +45,7 @@ class _Row(NamedTuple):
     name: list[Any] | None = None
 
 
-class SpellkeepStore(BaseStore):
+class SpellkeepStore(Owner, BaseStore):
     """Items in a Spellkeep store, with LangGraph's sync and async methods in one class.
 
     Items come in the order of their last change, the latest first. The puts of one ``batch`` are one atomic batch. An
@@ -73,37 +72,6 @@ class SpellkeepStore(BaseStore):
         self._scope = StateScope.custom("lgstore:" + name)
         self._handle = state.scope(self._scope)
         self.ttl_config = ttl
-        self._owned = False
-
-    @classmethod
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Self:
-        """A store in a directory, or ``":memory:"``; ``with`` and ``async with`` close it."""
-        store = cls(spellkeep.open("memory:" if conn_string == ":memory:" else conn_string), **options)
-        store._owned = True
-        return store
-
-    @property
-    def state(self) -> StateManager:
-        """The Spellkeep store."""
-        return self._state
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._owned:
-            self._state.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._owned:
-            await self._state.aclose()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Carry out reads as things stand now, then all puts in one atomic batch; of two for one item the last holds.
@@ -124,9 +92,6 @@ class SpellkeepStore(BaseStore):
         if writes is not None:
             await writes.acommit()
         return results
-
-    def setup(self) -> None:
-        """Nothing is to be set up; LangGraph's other stores have this call."""
 
     def _done(self, ops: Iterable[Op]) -> tuple[list[Result], Batch | None]:
         results: list[Result] = []

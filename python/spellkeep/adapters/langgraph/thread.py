@@ -235,7 +235,7 @@ class Thread:
             frame.depth = base.depth + 1
         else:
             base, frame.depth = None, 0
-        key = self.put_frame(write, self.scope, frame, number, base, new, replaced)
+        key = self.put_frame(write, frame, number, base, new, replaced)
         written = []
         for part, (task, path, flat) in enumerate(waiting):
             flat = flat.copy()
@@ -265,7 +265,7 @@ class Thread:
             self.elements.begin(self._handle)
 
     def put_frame(
-        self, write: Write, scope: Any, frame: Frame, number: int, base: Frame | None, new: New, replaced: str | None
+        self, write: Write, frame: Frame, number: int, base: Frame | None, new: New, replaced: str | None
     ) -> str:
         """Add a checkpoint's record to a batch; its key."""
         id = id_text(frame.id)
@@ -278,7 +278,7 @@ class Thread:
         key = head + id + ns
         if replaced is not None:
             self._replace(write, number, replaced, key)
-        write.batch.set(scope, key, pack(record, blobs))
+        write.set(self._handle, key, pack(record, blobs))
         if blobs:
             new.stands(first, key)
         return key
@@ -291,7 +291,7 @@ class Thread:
             size += len(blob)
             if size > RECORD_BYTES_MAX and at > begin:
                 key = "E" + number_text(first + begin)
-                write.batch.set(self.scope, key, pack([], blobs[begin:at]))
+                write.set(self._handle, key, pack([], blobs[begin:at]))
                 new.stands(first + begin, key)
                 begin, size = at, len(blob)
         return first + begin, blobs[begin:]
@@ -303,7 +303,7 @@ class Thread:
             write.batch.delete(self.scope, old_key)
         if blobs:
             first = old_key[1 + NUMBER_WIDTH : 1 + 2 * NUMBER_WIDTH]
-            write.batch.set(self.scope, "E" + first, pack([], blobs))
+            write.set(self._handle, "E" + first, pack([], blobs))
         for child, (_, _, child_key) in self._keys.items():
             if child > number and self.frame(child).parent == number:
                 frame = self.frame(child)
@@ -311,7 +311,7 @@ class Thread:
                 record = self._handle[child_key]
                 whole = head_of(record)[10] is None
                 head = record_of(frame, child, None, whole, write.number)
-                write.batch.set(self.scope, child_key, pack(head, blobs_of(record)))
+                write.set(self._handle, child_key, pack(head, blobs_of(record)))
 
     def put_writes(self, write: Write, number: int, task: str, path: str, flat: list[Any], new: New) -> Any:
         """Add writes of a task to a batch, without those that are there; call the result once it is committed.
@@ -344,7 +344,7 @@ class Thread:
         key = head + part_text(part)
         # Other paths have the ids of tasks in them.
         kept_path = write.number(path) if path.startswith(PULL) and path.count(",") == 1 else path
-        write.batch.set(self.scope, key, pack([uuid_bytes(task) or task, kept_path, flat], blobs))
+        write.set(self._handle, key, pack([uuid_bytes(task) or task, kept_path, flat], blobs))
         if blobs:
             new.stands(first, key)
         return key

@@ -22,7 +22,7 @@ pub struct Change {
     pub in_batch: bool,
     /// When the value stops being there, in wall-clock microseconds since the Unix epoch; None: never.
     pub expires_us: Option<u64>,
-    /// Where in the log its record stands, for [`Store::change_of`]; 0 when that was not asked for.
+    /// Where in the log its record stands, for [`Store::change_of`]; 0 when it was not read from there.
     pub pos: Pos,
     prev_pos: Pos,
     /// Scope, value, key, origin, side by side: a feed makes many of these, each with one piece of memory.
@@ -116,7 +116,7 @@ impl Store {
             frame.kind.changes_entries() && frame.scope() == scope && frame.key() == key
         };
         match Frame::parse(&bytes, self.wal.seed()) {
-            Ok(frame) if lsns.contains(&frame.lsn) && of_the_key(&frame) => Ok((&frame).into()),
+            Ok(frame) if lsns.contains(&frame.lsn) && of_the_key(&frame) => Ok(Change { pos, ..Change::from(&frame) }),
             _ => {
                 let what = format!("the record before version {} of a key is not where its locator says", lsns.end);
                 Err(WalError::from(Damage::new(&self.wal.env().disk.path_of("segments"), pos, 0, what)).into())
