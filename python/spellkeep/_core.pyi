@@ -339,6 +339,7 @@ class Changes(Iterator[Change]):
     """
 
     def __iter__(self) -> Self: ...
+    def _change_of(self, version: int, pos: int) -> Change: ...
     def __next__(self) -> Change: ...
 
 @disjoint_base
@@ -589,7 +590,6 @@ class Store:
         Raises: Corrupted (log.damaged) when a record does not hold; InvalidKey; StorageFailed; Closed, Forked.
         Cost: one read of the log per change; no lock that writers use is held.
         """
-    def _change_of(self, version: int, pos: int) -> Change: ...
     def changes(self, *, since: int = 0) -> Changes:
         """All committed changes with a version above `since`, oldest first, of every scope, and all events.
 

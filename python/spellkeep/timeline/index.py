@@ -163,7 +163,7 @@ class Index:
 
     def _at(self, version: int, position: int) -> Change | None:
         try:
-            return self._state._change_of(version, position)
+            return self._log._change_of(version, position)
         except LimitExceeded:
             # The log has let it go.
             return None

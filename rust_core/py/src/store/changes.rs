@@ -66,7 +66,7 @@ impl Change {
         self.0.time_us
     }
 
-    /// Where in the log its record stands, for ``Store._change_of``.
+    /// Where in the log its record stands, for ``Changes._change_of``.
     #[getter(_pos)]
     fn pos(&self) -> u64 {
         self.0.pos
@@ -264,6 +264,12 @@ impl Changes {
 impl Changes {
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
+    }
+
+    /// The change of a version, wherever the cursor is, whose record stands at `pos`.
+    #[pyo3(name = "_change_of")]
+    fn change_of(&self, py: Python<'_>, version: u64, pos: u64) -> PyResult<Change> {
+        py.detach(|| self.shared.change_of(version, pos)).map(Change::from).map_err(|e| to_py(py, e))
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Change>> {

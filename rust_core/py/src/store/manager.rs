@@ -252,12 +252,6 @@ impl Store {
         Changes::new(&self.shared, since.number()).map_err(|e| to_py(py, e))
     }
 
-    /// The change with a version, whose record stands at `pos`.
-    #[pyo3(name = "_change_of")]
-    fn change_of(&self, py: Python<'_>, version: u64, pos: u64) -> PyResult<Change> {
-        py.detach(|| self.shared.change_of(version, pos)).map(Change::from).map_err(|e| to_py(py, e))
-    }
-
     /// Wait until there is a version above `after`, at most `timeout_s`; return the last version there is.
     #[pyo3(name = "_wait_changes")]
     fn wait_changes(&self, py: Python<'_>, after: Version, timeout_s: f64) -> PyResult<u64> {
