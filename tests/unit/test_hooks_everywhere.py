@@ -68,7 +68,7 @@ STORE: Recipes = {
     ],
 }
 STORE_READS = [
-    *("atimeline", "awhy", "replay", "timeline", "why", "_change_of"),
+    *("atimeline", "awhy", "replay", "timeline", "why"),
     "acheckpoint",
     "aentry",
     "aexists",

@@ -15,8 +15,8 @@ from spellkeep.value import decode, encode
 Path: TypeAlias = str | tuple[str | int, ...]
 """A place in what a hook is given: ``"value.plan.0.step"``, or a tuple where a name has a dot."""
 
-Parameters: TypeAlias = Mapping[str, Any] | Mapping[Path, Any]
-"""Other parts of what a hook is given, by their places."""
+Parameters: TypeAlias = Mapping[Any, Any]
+"""Other parts of what a hook is given, by their `Path`. (Any: a mapping of text alone is one, too.)"""
 
 _CHANGEABLE = ("value", "old_value", "scope", "key", "correlation", "actor", "tags")
 
