@@ -115,6 +115,41 @@ fn either_snapshot_may_be_deleted_or_damaged_and_nothing_is_missing() {
 }
 
 #[test]
+fn a_snapshot_that_is_removed_while_the_store_is_open_is_made_anew() {
+    for gone in [&NAMES[..1], &NAMES[1..], &NAMES[..]] {
+        let disk = MemDisk::new();
+        let store = open(&disk);
+        let write = |from: u32| {
+            for i in from..from + 1000 {
+                set(&store, S, &format!("key{}", i % 700), &[i as u8; 60]).unwrap();
+            }
+        };
+        write(0);
+        store.checkpoint().unwrap();
+        gone.iter().for_each(|name| disk.remove(name).unwrap());
+        write(1000);
+        assert_eq!(store.checkpoint().err().unwrap().code(), "log.damaged", "{gone:?}");
+        write(2000);
+        store.checkpoint().unwrap();
+        let before = all(&store);
+        kill(&disk, store);
+        for name in NAMES {
+            let store = open(&disk);
+            assert_eq!(all(&store), before);
+            assert!(store.recovery().snapshot_damage.is_empty());
+            store.close().unwrap();
+            if disk.exists(name).unwrap() {
+                disk.remove(name).unwrap();
+            }
+            let store = open(&disk);
+            assert_eq!(all(&store), before, "without {name} after {gone:?}");
+            store.checkpoint().unwrap();
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
 fn without_any_snapshot_a_trimmed_log_is_damage_and_not_an_empty_store() {
     let disk = MemDisk::new();
     let store = open(&disk);

@@ -103,7 +103,11 @@ impl Snapshots {
 
     /// Whether the file holds what was written up to `mark`, every page and row of it. The bytes of its rows.
     fn verify(&self, slot: usize, mark: Mark, seed: u64) -> Result<u64, SnapshotError> {
-        let there = RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], self.store_id, true)?;
+        let name = SNAPSHOT_NAMES[slot];
+        if !self.disk.exists(name)? {
+            return Err(SnapshotError::Damaged { file: self.disk.path_of(name), what: "it is gone".into() });
+        }
+        let there = RedbSnapshot::open(&*self.disk, name, self.store_id, true)?;
         if there.mark() != mark {
             return Err(SnapshotError::Damaged { file: there.path(), what: "its last commit does not hold".into() });
         }
