@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import spellkeep as sk
 from spellkeep import Change, StateManager, StateScope, errors
-from spellkeep.hooks import HistoryRetention
+from spellkeep.hooks import HistoryRetention, HookResult
 from spellkeep.hooks.keeping import HistoryKeeper, pack, unpack
 from spellkeep.hooks.log import HookLog
 from spellkeep.value import encode
@@ -105,6 +106,28 @@ def test_a_part_of_it_is_asked_for(state: StateManager) -> None:
     assert history(since=datetime.now(UTC) + timedelta(seconds=1)) == history(until=begun) == []
     assert len(history(since=begun, limit=3)) == 3
     assert history(result="failed") == []
+
+
+def test_what_a_hook_let_pass_is_told_also_where_nothing_came_of_it(state: StateManager) -> None:
+    state.hooks.before("set", "delete", name="first", key="plan*")(lambda context: None)
+
+    @state.hooks.before("set", key="plan-2", name="second", priority=1)
+    def second(context: Any) -> HookResult:
+        return HookResult.cancel("no")
+
+    version = state.set(SCOUT, "plan", 1)
+    with pytest.raises(errors.HookVeto):
+        state.set(SCOUT, "plan-2", 1)
+    with pytest.raises(errors.Conflict):
+        state.set(SCOUT, "plan", 2, if_version=0)
+    with pytest.raises(errors.HookVeto), state.batch() as batch:
+        batch.set(SCOUT, "plan", 3)
+        batch.set(SCOUT, "plan-2", 3)
+    assert state.delete(SCOUT, "plan-9") == 0
+    assert state.hooks.drain(10)
+    told = [(each.version, each.result) for each in reversed(state.hooks.history("first"))]
+    assert told == [(version, "proceeded"), *[(0, "proceeded")] * 5]
+    assert [each.result for each in state.hooks.history("second")] == ["cancelled"] * 2
 
 
 def test_no_secret_is_in_what_is_written_about_hooks(tmp_path: Path) -> None:

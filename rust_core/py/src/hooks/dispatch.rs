@@ -45,16 +45,27 @@ impl Drop for Inside {
     }
 }
 
-/// What ran, to be noted once it is known what came of it.
+/// What ran, to be noted once it is known what came of it: where nothing did, when this goes.
 #[derive(Default)]
 pub struct Ran(Vec<(Py<Hook>, usize, u64, Outcome, u64)>);
 
 impl Ran {
     /// Notes it: `version_of` gives the version of an operation.
-    pub fn done(self, version_of: impl Fn(usize) -> u64) {
-        for (hook, index, ns, outcome, digest) in self.0 {
+    pub fn done(mut self, version_of: impl Fn(usize) -> u64) {
+        self.note(version_of);
+    }
+
+    fn note(&mut self, version_of: impl Fn(usize) -> u64) {
+        for (hook, index, ns, outcome, digest) in self.0.drain(..) {
             hook.get().note((version_of(index), ns.div_ceil(1000), outcome as u8, digest));
         }
+    }
+}
+
+impl Drop for Ran {
+    /// A hook refused, or the write did.
+    fn drop(&mut self) {
+        self.note(|_| 0);
     }
 }
 
