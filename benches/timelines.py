@@ -69,7 +69,7 @@ def main() -> int:
         Goal("the first question", "which reads the log and makes the index", built_s, "s"),
         Goal(
             "memory of the index",
-            "growth of the process's own memory over that",
+            "growth of the process's own memory over that, per change",
             memory / event_count,
             "bytes per change",
         ),

@@ -44,7 +44,7 @@ class Goal:
         name: short, such as "O1, Standard, 1 KB".
         definition: what is divided by what, or counted.
         figure: the median over the repeats, or the only one.
-        unit: "ratio", "us", "bytes" or "count".
+        unit: "ratio", "count", or of time or memory.
         at_most, at_least: the goal; neither when the figure is only reported.
         spread: least and greatest of the repeats.
         note: one sentence on what to think of it.
@@ -53,7 +53,7 @@ class Goal:
     name: str
     definition: str
     figure: float
-    unit: Literal["ratio", "us", "ms", "bytes", "count"]
+    unit: Literal["ratio", "us", "ms", "s", "bytes", "MB", "count"]
     at_most: float | None = None
     at_least: float | None = None
     spread: tuple[float, float] | None = None
