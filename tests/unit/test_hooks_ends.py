@@ -181,3 +181,39 @@ def test_the_log_keeps_what_a_hook_has_not_read_until_it_is_forgotten(tmp_path: 
         assert next(iter(state.changes())).version > oldest
         with pytest.raises(errors.KeyMissing):
             state.hooks.forget("slow")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_not_taken_for_one_that_is_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sk.open(tmp_path / "s") as state:
+        state.hooks.after("set", name="tell")(lambda change: None)
+        assert state.hooks.drain(10)
+
+        def broken(*_: object) -> bool:
+            raise MemoryError
+
+        monkeypatch.setattr(state.hooks._consumer, "_round", broken)
+        state.set(SCOUT, "a", 1)
+        assert not state.hooks.drain(0.3)
+
+
+def test_what_could_not_be_written_stays_while_its_hook_is_busy(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "s") as state:
+        for name in ("busy", "other"):
+            state.hooks.after("set", name=name)(lambda change: None)
+        consumer = state.hooks._consumer
+        assert consumer is not None and state.hooks.drain(10)
+        delivery = consumer.delivery("busy")
+        assert delivery is not None
+        delivery.busy = True
+        # As a full disk leaves it.
+        consumer._pending["busy"] = ([(7, 1, 0, 1)], {})
+        version = state.set(SCOUT, "a", 1)
+        until = time.monotonic() + 10
+        while not state.hooks.history("other") and time.monotonic() < until:
+            time.sleep(0.01)
+        delivery.busy = False
+        assert state.hooks.drain(10)
+        assert sorted(each.version for each in state.hooks.history("busy")) == sorted((7, version))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from spellkeep import StateScope
+from spellkeep import StateManager
 from spellkeep.cli.failure import ANSWER_IS_NO, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import counted, echo, echo_json, echo_table, text_of
@@ -52,28 +52,8 @@ def _selecting(command: Any) -> Any:
     return command
 
 
-def _select(
-    state: Any,
-    ids: tuple[str, ...],
-    hook: str | None,
-    correlation: str | None,
-    scope: StateScope | None,
-    since: datetime | None,
-    until: datetime | None,
-    result: str | None,
-    limit: int,
-) -> list[Execution]:
-    found: list[Execution] = state.replay.select(
-        ids=ids or None,
-        hook=hook,
-        correlation=correlation,
-        scope=scope,
-        since=since,
-        until=until,
-        result=result,
-        limit=limit,
-    )
-    return found
+def _select(state: StateManager, ids: tuple[str, ...], **selected: Any) -> list[Execution]:
+    return state.replay.select(ids=ids or None, **selected)
 
 
 @click.group()

@@ -140,8 +140,6 @@ class Consumer:
             return self._moved.wait_for(lambda: self._is_through(version, through), timeout_s)
 
     def _is_through(self, version: int, rounds_count: int) -> bool:
-        if not self._thread.is_alive():
-            return True
         if self._rounds_count < rounds_count:
             return False
         waiting = [each for each in self._deliveries.values() if each.hook.enabled and not each.stuck]
@@ -245,7 +243,7 @@ class Consumer:
 
     def _store(self, state: StateManager, *, everything: bool = False) -> None:
         """Positions and executions since the last time, of all hooks, in one batch."""
-        batch, logs = Batch(state), list[tuple[HookLog, bool]]()
+        batch, logs, written = Batch(state), list[tuple[HookLog, bool]](), list[str]()
         stored = list[tuple[Delivery, int]]()
         try:
             for name, hook in list(self._noted.items()):
@@ -263,6 +261,7 @@ class Consumer:
                     continue
                 log.lock.acquire()
                 logs.append((log, bool(rows)))
+                written.append(name)
                 if rows:
                     log.add(batch, rows, errors)
                 position = None if each is None else each.position
@@ -275,7 +274,9 @@ class Consumer:
                 for log, has_rows in logs:
                     if has_rows:
                         log.written()
-                self._pending.clear()
+                for name in written:
+                    # What others could not write, and are too busy to write now, stays.
+                    self._pending.pop(name, None)
                 for each, position in stored:
                     each.stored_position = position
                 if stored:

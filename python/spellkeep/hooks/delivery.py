@@ -88,7 +88,7 @@ class Delivery:
         picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
         if picked:
             if self._loop is not None:
-                self._send(self._given(picked, depths), end, wake)
+                self._send(self._given(picked, depths), end, too_deep, wake)
                 return
             if self._batch:
                 self._run(self._given(picked, depths))
@@ -150,7 +150,7 @@ class Delivery:
         finally:
             self.inside = None
 
-    def _send(self, wanted: list[_Given], end: int, wake: Callable[[], None]) -> None:
+    def _send(self, wanted: list[_Given], end: int, too_deep: int, wake: Callable[[], None]) -> None:
         assert self._loop is not None
 
         async def run() -> None:
@@ -171,7 +171,7 @@ class Delivery:
                     answer = error
                 if not self._settle(given, answer, time.perf_counter_ns() - begun):
                     return
-            self._came_to(end)
+            self._came_to(end, too_deep)
 
         def done(future: Future[None]) -> None:
             self.busy = False

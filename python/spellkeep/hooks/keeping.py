@@ -64,6 +64,9 @@ class HistoryKeeper:
         with state.batch() as batch:
             for key in keys:
                 chunk = state.get(HOOKS, key)
+                if chunk is None:
+                    # The hook is forgotten meanwhile.
+                    continue
                 packed = pack(chunk)
                 if packed is not chunk:
                     batch.set(HOOKS, key, packed)
