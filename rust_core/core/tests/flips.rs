@@ -151,3 +151,17 @@ fn the_log_is_not_let_go_for_a_snapshot_that_was_damaged_while_the_store_was_ope
     let test = "the_log_is_not_let_go_for_a_snapshot_that_was_damaged_while_the_store_was_open";
     sweep_kept(test, [512, 16], |kept, case, rng| kept.judge_running(case, rng.below(2)));
 }
+
+/// redb closes its file when it is let go of, and what it then finds may not end the thread that makes checkpoints.
+#[test]
+fn letting_go_of_a_damaged_snapshot_ends_no_thread() {
+    hush_redb();
+    let (mut rng, kept) = (Rng::new(1), Kept::new(false));
+    let bits =
+        (0..kept.files[NAMES[0]].len()).step_by(4096).flat_map(|page| (32..40).map(move |at| (page + at) * 8 + 3));
+    let cases: Vec<Case> = bits.map(|bit| vec![harm::Harm::Flip { file: NAMES[0].to_owned(), bit }]).collect();
+    assert!(cases.len() > 100);
+    let counts = each(cases, text, |case| kept.judge_running(case, rng.below(2)));
+    println!("letting_go_of_a_damaged_snapshot_ends_no_thread: {counts}");
+    assert_eq!(counts.silent, 0);
+}

@@ -1,5 +1,6 @@
 //! A snapshot in a redb file: rows, which of them are dead, and the mark, changed together or not at all.
 
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
@@ -28,14 +29,39 @@ const CACHE_BYTES: usize = 1 << 20;
 pub struct RedbSnapshot {
     file: Arc<dyn DiskFile>,
     store_id: [u8; 16],
-    database: Database,
+    database: Held<Database>,
     /// What readers see: the state after the last `apply`.
     current: RwLock<Arc<Current>>,
 }
 
 struct Current {
     mark: Mark,
-    rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    rows: Held<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+/// Something of redb that lets go quietly: it closes its file when it is dropped, and panics over one that was altered.
+struct Held<T>(Option<T>);
+
+impl<T> Held<T> {
+    fn new(held: T) -> Self {
+        Self(Some(held))
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        let held = self.0.take();
+        // The file is as it was after the last commit; the next opening looks at every page of it.
+        catch_unwind(AssertUnwindSafe(|| drop(held))).ok();
+    }
 }
 
 /// A snapshot as it was when the reader was made.
@@ -98,7 +124,7 @@ impl RedbSnapshot {
         let file = disk.open(&temporary, OpenHow::Create)?;
         let made = guarded(&*file, || {
             let backend = FileBackend::new(Arc::clone(&file));
-            let database = new_builder().create_with_backend(backend).map_err(|e| failed(&*file, e))?;
+            let database = Held::new(new_builder().create_with_backend(backend).map_err(|e| failed(&*file, e))?);
             commit(&*file, &database, |txn| {
                 txn.open_table(ROWS)?;
                 txn.open_table(DEAD)?;
@@ -139,7 +165,7 @@ impl RedbSnapshot {
         // Unverified, redb panics over altered pages, and over some once more while it unwinds, which ends the process.
         builder.set_check_integrity_on_open(true);
         let backend = FileBackend::new(Arc::clone(&file));
-        let database = builder.create_with_backend(backend).map_err(|e| failed(&*file, e))?;
+        let database = Held::new(builder.create_with_backend(backend).map_err(|e| failed(&*file, e))?);
         let (current, id) = look(&*file, &database)?;
         if id != store_id {
             return Err(damaged(&*file, "it belongs to another store"));
@@ -185,7 +211,7 @@ fn look(file: &dyn DiskFile, database: &Database) -> Result<(Current, [u8; 16]),
     let read = || -> Result<_, redb::Error> {
         let txn: ReadTransaction = database.begin_read()?;
         let mark = txn.open_table(META)?.get(MARK)?.and_then(|bytes| Mark::decode(bytes.value()));
-        Ok((mark, txn.open_table(ROWS)?))
+        Ok((mark, Held::new(txn.open_table(ROWS)?)))
     };
     match read().map_err(|e| failed(file, e))? {
         (Some((mark, id)), rows) => Ok((Current { mark, rows }, id)),
