@@ -496,6 +496,7 @@ class Store:
         mapped_ring: bool | None,
         keep_log_bytes: int | None,
         keep_log_days: float,
+        checkpoint_log_bytes: int,
         memory_budget_bytes: int | None,
         view_budget_bytes: int,
         read_only: bool,

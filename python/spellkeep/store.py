@@ -69,6 +69,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         mapped_ring: bool | None = None,
         keep_log_bytes: int | None = 16 << 20,
         keep_log_days: float = 0,
+        checkpoint_log_bytes: int = 16 << 20,
         memory_budget_bytes: int | None = None,
         view_budget_bytes: int = 64 << 20,
         read_only: bool = False,
@@ -86,6 +87,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
             mapped_ring=mapped_ring,
             keep_log_bytes=keep_log_bytes,
             keep_log_days=keep_log_days,
+            checkpoint_log_bytes=checkpoint_log_bytes,
             memory_budget_bytes=memory_budget_bytes,
             view_budget_bytes=view_budget_bytes,
             read_only=read_only,
@@ -322,6 +324,7 @@ def open(
     mapped_ring: bool | None = None,
     keep_log_bytes: int | None = 16 << 20,
     keep_log_days: float = 0,
+    checkpoint_log_bytes: int = 16 << 20,
     memory_budget_bytes: int | None = None,
     view_budget_bytes: int = 64 << 20,
     read_only: bool = False,
@@ -347,6 +350,8 @@ def open(
             trusted (network and copy-on-write file systems) each write is one ``pwrite``.
         keep_log_bytes: how much of the log is kept for histories once checkpoints have it; None keeps all.
         keep_log_days: and everything younger than this, however much it is.
+        checkpoint_log_bytes: a checkpoint is made in the background when the log has grown by this much, or by half of
+            what a snapshot holds if that is more; 64 KiB to 1 TiB. Less opens sooner after a kill, more writes less.
         memory_budget_bytes: values beyond so many bytes leave memory and are read back, when asked for, from the log or
             a snapshot (a few microseconds); their keys stay. None: all values stay, as they do in a store in memory.
         view_budget_bytes: how much of what was replaced is kept for read views, 64 KiB to 1 TiB; past it the oldest
@@ -376,6 +381,7 @@ def open(
         mapped_ring=mapped_ring,
         keep_log_bytes=keep_log_bytes,
         keep_log_days=keep_log_days,
+        checkpoint_log_bytes=checkpoint_log_bytes,
         memory_budget_bytes=memory_budget_bytes,
         view_budget_bytes=view_budget_bytes,
         read_only=read_only,

@@ -48,6 +48,17 @@ def test_the_background_makes_a_checkpoint_when_the_log_has_grown(tmp_path: path
         assert state.stats().checkpoint_failure is None
 
 
+def test_how_much_the_log_grows_between_checkpoints_may_be_chosen(tmp_path: pathlib.Path) -> None:
+    for name, log_bytes, wanted in (("often", 1 << 20, True), ("seldom", 1 << 30, False)):
+        with sk.open(tmp_path / name, checkpoint_log_bytes=log_bytes) as state:
+            for i in range(24):
+                state.set(SCOUT, "big", bytes([i]) * (1 << 20))
+            until = time.monotonic() + (30 if wanted else 0.5)
+            while not state.stats().checkpoint_count and time.monotonic() < until:
+                time.sleep(0.02)
+            assert bool(state.stats().checkpoint_count) is wanted, name
+
+
 def test_a_checkpoint_is_reported_by_the_next_opening(tmp_path: pathlib.Path) -> None:
     with sk.open(tmp_path, **SMALL, keep_log_bytes=0) as state:
         for i in range(1000):

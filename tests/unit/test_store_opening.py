@@ -19,6 +19,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"durability": ""}, "durability"),
     *(({"interval_ms": value}, "interval_ms") for value in (0, -1, 60_001, 2**64)),
     *(({"ring_bytes": value}, "ring_bytes") for value in (0, -65536, 65535, 61440, 65537, 2**30 + 4096, 2**70)),
+    *(({"checkpoint_log_bytes": value}, "checkpoint_log_bytes") for value in (0, -1, 65535, 2**40 + 1, 2**64)),
     *(({"segment_bytes": value}, "segment_bytes") for value in (0, -1, 65535, 2**40 + 1, 2**64)),
 ]
 

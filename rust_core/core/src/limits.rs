@@ -35,6 +35,9 @@ pub const VIEW_BUDGET_BYTES: usize = 64 << 20;
 /// Range of that budget.
 pub const VIEW_BUDGET_BYTES_RANGE: std::ops::RangeInclusive<usize> = 65_536..=1 << 40;
 
+/// By how much the log may be asked to grow between two checkpoints.
+pub const CHECKPOINT_LOG_BYTES_RANGE: std::ops::RangeInclusive<u64> = 65_536..=1 << 40;
+
 /// Most operations of one batch.
 pub const BATCH_OPS_MAX: usize = 100_000;
 /// Most frame bytes of one batch.

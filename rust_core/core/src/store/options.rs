@@ -1,6 +1,6 @@
 //! How a store is set up.
 
-use crate::limits::{VIEW_BUDGET_BYTES, VIEW_BUDGET_BYTES_RANGE};
+use crate::limits::{CHECKPOINT_LOG_BYTES_RANGE, VIEW_BUDGET_BYTES, VIEW_BUDGET_BYTES_RANGE};
 use crate::record::Lsn;
 use crate::wal::{Retention, WalError, WalOptions};
 
@@ -48,9 +48,14 @@ impl StoreOptions {
     /// [`WalError::BadOption`] names the first that is not.
     pub fn check(&self) -> Result<(), WalError> {
         self.wal.check()?;
-        if VIEW_BUDGET_BYTES_RANGE.contains(&self.view_budget_bytes) {
-            return Ok(());
+        for (name, in_range) in [
+            ("checkpoint_log_bytes", CHECKPOINT_LOG_BYTES_RANGE.contains(&self.checkpoint_log_bytes)),
+            ("view_budget_bytes", VIEW_BUDGET_BYTES_RANGE.contains(&self.view_budget_bytes)),
+        ] {
+            if !in_range {
+                return Err(WalError::BadOption(format!("{name} must be from 65,536 to 1,099,511,627,776")));
+            }
         }
-        Err(WalError::BadOption("view_budget_bytes must be from 65,536 to 1,099,511,627,776".to_owned()))
+        Ok(())
     }
 }

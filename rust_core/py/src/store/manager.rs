@@ -48,7 +48,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        memory_budget_bytes, view_budget_bytes, read_only, allow_damage, hold_log=None
+        checkpoint_log_bytes, memory_budget_bytes, view_budget_bytes, read_only, allow_damage, hold_log=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -62,6 +62,7 @@ impl Store {
         mapped_ring: Option<bool>,
         keep_log_bytes: Option<i128>,
         keep_log_days: f64,
+        checkpoint_log_bytes: i128,
         memory_budget_bytes: Option<i128>,
         view_budget_bytes: i128,
         read_only: bool,
@@ -90,6 +91,7 @@ impl Store {
         let view_budget_bytes = number(view_budget_bytes) as usize;
         let options = StoreOptions {
             keep,
+            checkpoint_log_bytes: number(checkpoint_log_bytes),
             memory_budget_bytes: memory_budget_bytes.map(number),
             view_budget_bytes,
             hold_lsn: hold_log.map(Version::number),
