@@ -77,6 +77,11 @@ class Redactor:
         """The text without what looks like a secret."""
         return self._pattern.sub(HIDDEN, text)
 
+    def entry(self, key: str | None, value: Any) -> Any:
+        """The value of an entry without secrets; nothing of it when a part of the key names one (``context/password``)."""
+        secret = value is not None and key is not None and any(map(self.is_secret, key.split("/")))
+        return HIDDEN if secret else self.value(value)
+
     def value(self, value: Any) -> Any:
         """The value without secrets, made of what is written as it is read: dicts, lists, texts and numbers; of
         anything else its class."""

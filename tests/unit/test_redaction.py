@@ -104,3 +104,12 @@ def test_what_is_too_deep_or_of_no_plain_class_is_shown_by_its_class_alone() -> 
         deep = [deep]
     assert CANARY not in str(Redactor().value(deep))
     assert Redactor().value({"a": CANARY.encode()}) == {"a": "<bytes>"}
+
+
+def test_an_entry_whose_key_names_a_secret_is_hidden_whole() -> None:
+    redactor = Redactor()
+    for key in ("password", "context/password", "context/api_key", "token", "context/token", "login/dbPassword/x"):
+        assert redactor.entry(key, "seven horses") == HIDDEN, key
+    for key in ("context/plan", "max_tokens", "keyboard", "author/name", None):
+        assert redactor.entry(key, {"a": "seven horses"}) == {"a": "seven horses"}, key
+    assert redactor.entry("password", None) is None

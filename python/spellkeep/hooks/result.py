@@ -6,6 +6,10 @@ import enum
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
+from spellkeep.redaction import Redactor
+
+_redactor = Redactor()
+
 Action: TypeAlias = Literal["proceed", "modify", "cancel", "retry", "skip"]
 """What a hook wants."""
 
@@ -74,13 +78,14 @@ class HookResult:
 
     @classmethod
     def cancel(cls, reason: str) -> Self:
-        """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto)."""
-        return cls("cancel", None, reason)
+        """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto). The reason ends in logs and
+        in the history: what looks like a secret is left out of it."""
+        return cls("cancel", None, _redactor.text(reason))
 
     @classmethod
     def retry(cls, after_s: float, reason: str | None = None) -> Self:
         """Not now. Before: HookVeto (hook.retry) with ``retry_after_s``. After: deliver it again in so many seconds."""
-        return cls("retry", None, reason, after_s)
+        return cls("retry", None, reason and _redactor.text(reason), after_s)
 
 
 HookResult._PROCEED = HookResult("proceed")

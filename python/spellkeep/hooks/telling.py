@@ -53,7 +53,7 @@ def shown_input(context: Any) -> dict[str, Any]:
         given |= {"scope": str(context.scope), "key": context.key, "version": context.version}
     given |= {name: said for name in ("correlation", "actor") if (said := getattr(context, name)) is not None}
     if context.operation == "set" and context.value_bytes <= _INPUT_BYTES_MAX:
-        given["value"] = _redactor.value(context.value)
+        given["value"] = _redactor.entry(context.key, context.value)
     if context.operations is not None:
         given["operations"] = [
             {"operation": each.operation, "scope": str(each.scope), "key": each.key}

@@ -47,8 +47,8 @@ class Debugging(Observer):
         """Keep it."""
         value = old = None
         if self._values:
-            value = self._redactor.value(context.value)
-            old = self._redactor.value(getattr(context, "old_value", None))
+            value = self._redactor.entry(context.key, context.value)
+            old = self._redactor.entry(context.key, getattr(context, "old_value", None))
         with self._lock:
             self._count += 1
             self._traces.append(
