@@ -78,8 +78,8 @@ class HookResult:
 
     @classmethod
     def cancel(cls, reason: str) -> Self:
-        """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto). The reason ends in logs and
-        in the history: what looks like a secret is left out of it."""
+        """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto). The reason ends in logs
+        and in the history: what looks like a secret is left out of it."""
         return cls("cancel", None, _redactor.text(reason))
 
     @classmethod
