@@ -5,7 +5,7 @@ that says what to do. Classes also inherit from the builtin that Python programm
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked  ViewEnded
-    someone said no         HookVeto
+    someone said no         HookVeto  AccessDenied
     open it for writing     ReadOnly
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
     "Busy",
     "Closed",
     "Conflict",
@@ -141,6 +142,12 @@ class HookVeto(StateError):
     hook: str | None = None
     reason: str | None = None
     retry_after_s: float | None = None
+
+
+class AccessDenied(StateError, PermissionError):
+    """This needs a permission that was not given. Code ``access.denied``; the detail says how it is given."""
+
+    code = "access.denied"
 
 
 class ViewEnded(StateError):

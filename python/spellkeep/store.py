@@ -73,6 +73,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         view_budget_bytes: int = 64 << 20,
         read_only: bool = False,
         allow_damage: bool = False,
+        allow_replay: bool = False,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -96,6 +97,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         if not read_only:
             self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
+        self._allow_replay = allow_replay
         _open_stores[id(self)] = self
         return self
 
@@ -103,6 +105,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         pass
 
     _path: str
+    _allow_replay: bool
 
     @property
     def path(self) -> str:
@@ -326,6 +329,7 @@ def open(
     view_budget_bytes: int = 64 << 20,
     read_only: bool = False,
     allow_damage: bool = False,
+    allow_replay: bool = False,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -358,6 +362,7 @@ def open(
         allow_damage: with ``read_only``, open a damaged store too, with everything that is whole of it: records behind
             damage count, of batches only whole ones. ``damages`` of the result lists what is not. It is then held in
             memory, log and all.
+        allow_replay: permit ``state.replay`` to run hooks again. Without it that is AccessDenied (access.denied).
     Raises:
         StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
         StorageFailed (store.missing): there is no store, with ``read_only``.
@@ -380,4 +385,5 @@ def open(
         view_budget_bytes=view_budget_bytes,
         read_only=read_only,
         allow_damage=allow_damage,
+        allow_replay=allow_replay,
     )

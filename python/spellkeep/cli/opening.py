@@ -49,9 +49,9 @@ class Target:
         return path
 
     @contextmanager
-    def reading(self) -> Iterator[StateManager]:
+    def reading(self, *, allow_replay: bool = False) -> Iterator[StateManager]:
         """The store, open for looking only, also while another process writes it; then a line on stderr says so."""
-        with spellkeep.open(self.existing(), read_only=True) as state:
+        with spellkeep.open(self.existing(), read_only=True, allow_replay=allow_replay) as state:
             if state.recovery.live:
                 complain("note: the store is open elsewhere; this is what it held a moment ago")
             yield state

@@ -130,7 +130,8 @@ def run(
     """
     # Hooks are looked for where the command is given, as `python -m` does.
     sys.path.insert(0, os.getcwd())
-    with target.reading() as state:
+    # Whoever gives this command wants the hook to run.
+    with target.reading(allow_replay=True) as state:
         found = _select(state, **selected)
         if parameters:
             try:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from spellkeep._async import in_thread
-from spellkeep.errors import StateError
+from spellkeep.errors import AccessDenied, StateError
 from spellkeep.hooks import Execution
 from spellkeep.replay import isolated
 from spellkeep.replay.given import Parameters
@@ -33,6 +33,9 @@ class ReplayManager:
     store, and while it runs every store of the process refuses what it asks to be written (ReadOnly,
     replay.read_only), also through handles that it has from elsewhere. Only a thread that it starts by itself is
     outside of that; in another process (``isolate=True``) there is no store to be reached at all.
+
+    `verify`, `substitute` and `what_if` run code: AccessDenied (access.denied) unless the store was opened with
+    ``allow_replay=True``. `select` and `simulate` only read.
     """
 
     def __init__(self, state: StateManager) -> None:
@@ -127,7 +130,9 @@ class ReplayManager:
         concurrency: int = 1,
         progress: Progress | None = None,
     ) -> ReplayJob:
-        """Begin a replay in the background. Args as of the mode's method."""
+        """Begin a replay in the background. Args and errors as of the mode's method."""
+        if mode != "simulate" and not self._state._allow_replay:
+            raise AccessDenied(f"{mode} runs hooks again: open the store with allow_replay=True to permit that")
         chosen, named = list(executions), _named(mode, hook, hooks)
         if isolate and mode not in ("verify", "simulate"):
             raise ValueError("isolate=True is for verify")
