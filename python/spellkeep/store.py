@@ -99,6 +99,8 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         self._path = os.fspath(path)
         self._allow_replay = allow_replay
         _open_stores[id(self)] = self
+        if allow_replay and not read_only:
+            self._begin_replays()
         return self
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -173,10 +175,12 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
     def close(self) -> None:
         """Make everything durable and give the directory up. Afterwards every call raises Closed, but ``close``.
 
-        After-hooks are given what is left first, for as long as that goes on, up to 5 s.
+        First, scheduled replays are cancelled, and after-hooks are given what is left, for as long as that goes on, up
+        to 5 s.
 
         Raises: StorageFailed (storage.io, storage.full), Poisoned; it is closed then, too.
         """
+        self._end_replays()
         if (hooks := self.__dict__.get("_hooks")) is not None:
             hooks._end()
         super().close()
@@ -362,7 +366,8 @@ def open(
         allow_damage: with ``read_only``, open a damaged store too, with everything that is whole of it: records behind
             damage count, of batches only whole ones. ``damages`` of the result lists what is not. It is then held in
             memory, log and all.
-        allow_replay: permit ``state.replay`` to run hooks again. Without it that is AccessDenied (access.denied).
+        allow_replay: permit ``state.replay`` to run hooks again, and run what is scheduled there. Without it that is
+            AccessDenied (access.denied), and nothing that is scheduled runs.
     Raises:
         StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
         StorageFailed (store.missing): there is no store, with ``read_only``.

@@ -57,9 +57,9 @@ class Target:
             yield state
 
     @contextmanager
-    def changing(self) -> Iterator[StateManager]:
+    def changing(self, *, allow_replay: bool = False) -> Iterator[StateManager]:
         """The store, open. Raises: Failure (store.missing) where there is none, and makes nothing then."""
-        with spellkeep.open(self.existing()) as state:
+        with spellkeep.open(self.existing(), allow_replay=allow_replay) as state:
             yield state
 
     @contextmanager

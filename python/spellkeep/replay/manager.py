@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from spellkeep._async import in_thread
-from spellkeep.errors import AccessDenied, StateError
+from spellkeep.errors import StateError
 from spellkeep.hooks import Execution
 from spellkeep.replay import isolated
 from spellkeep.replay.given import Parameters
@@ -16,17 +16,16 @@ from spellkeep.replay.job import Progress, ReplayJob
 from spellkeep.replay.judging import judge
 from spellkeep.replay.reading import Reader
 from spellkeep.replay.report import ReplayItem, ReplayReport
-from spellkeep.replay.running import Callee, run
-from spellkeep.replay.selecting import select
+from spellkeep.replay.running import REGISTERED, Callee, run
+from spellkeep.replay.schedules import Mode, ReplaySchedules, check_mode
+from spellkeep.replay.selecting import Selection, select
 from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
 
-Mode: TypeAlias = Literal["verify", "substitute", "what_if", "simulate"]
 
-
-class ReplayManager:
+class ReplayManager(ReplaySchedules):
     """What hooks did, to be found, and done again where it touches nothing: ``state.replay``.
 
     A replayed hook is given what was recorded. Its ``context.state`` is a sandbox that holds a reader and no way to the
@@ -59,11 +58,22 @@ class ReplayManager:
             ids: only these: ``Execution.id``.
             hook: only of the hook of this name.
             correlation, scope: only where the log, or what was written down, says so.
-            since, until: written from then on, and before.
-            result: only with this one.
+            since, until: written from then on, and before; without a zone it is local time.
+            result: only with this one: ``proceeded``, ``modified``, ``cancelled``, ``retry``, ``skipped``, ``failed``.
+        Raises: TypeError, ValueError for what is no such thing; LimitExceeded (replay.option).
         Cost: reads the history of the hook, and for `correlation` and `scope` the log from the oldest execution on.
         """
-        return select(self._state, ids, hook, correlation, scope, since, until, result, limit)
+        asked = Selection(
+            ids=ids,
+            hook=hook,
+            correlation=correlation,
+            scope=scope,
+            since=since,
+            until=until,
+            result=result,
+            limit=limit,
+        )
+        return select(self._state, asked)
 
     def verify(
         self,
@@ -131,8 +141,9 @@ class ReplayManager:
         progress: Progress | None = None,
     ) -> ReplayJob:
         """Begin a replay in the background. Args and errors as of the mode's method."""
-        if mode != "simulate" and not self._state._allow_replay:
-            raise AccessDenied(f"{mode} runs hooks again: open the store with allow_replay=True to permit that")
+        check_mode(mode)
+        if mode != "simulate":
+            self._check_allowed(mode)
         chosen, named = list(executions), _named(mode, hook, hooks)
         if isolate and mode not in ("verify", "simulate"):
             raise ValueError("isolate=True is for verify")
@@ -161,14 +172,14 @@ class ReplayManager:
         if mode == "substitute" and what is None:
             return ReplayItem(execution=execution, status="recorded"), None
         registered = self._state.hooks._hooks.get(execution.hook)
-        if what is _REGISTERED and registered is None:
+        if what is REGISTERED and registered is None:
             return ReplayItem(execution=execution, status="no hook", detail="nothing of that name is registered"), None
         try:
             input = inputs.of(execution)
         except NoInput as none:
             return ReplayItem(execution=execution, status=none.status, detail=str(none)), None
         if mode == "simulate":
-            if what is _REGISTERED and registered is not None and not registered.enabled:
+            if what is REGISTERED and registered is not None and not registered.enabled:
                 return ReplayItem(execution=execution, status="disabled", detail="it is switched off"), None
             where = "" if input.scope is None else f" {input.scope} {input.key or ''}".rstrip()
             detail = f"on {input.operation}{where}, as of version {input.as_of}"
@@ -184,7 +195,7 @@ class ReplayManager:
         ignore: tuple[str, ...],
     ) -> Callable[[], None]:
         index, execution, input, what = each
-        if what is _REGISTERED:
+        if what is REGISTERED:
             registered = self._state.hooks._hooks[execution.hook]
             callee = Callee(call=registered.call, may=registered.fail_closed)
         else:
@@ -209,18 +220,15 @@ class ReplayManager:
         return f"<ReplayManager of {self._state!r}>"
 
 
-_REGISTERED = object()
-
-
 def _named(
     mode: Mode, hook: Any, hooks: Mapping[str, Any] | Sequence[str] | Iterable[str] | None
 ) -> Callable[[str], Any]:
-    """What is to run under a name: `_REGISTERED`, something that was given, or None: nothing."""
+    """What is to run under a name: `REGISTERED`, something that was given, or None: nothing."""
     if mode != "substitute":
         if isinstance(hook, Mapping):
-            return lambda name: hook.get(name, _REGISTERED)
-        return lambda name: _REGISTERED if hook is None else hook
+            return lambda name: hook.get(name, REGISTERED)
+        return lambda name: REGISTERED if hook is None else hook
     if hooks is None or isinstance(hooks, str):
         raise TypeError("substitute takes hooks=, the names of those that are to run")
-    chosen = dict(hooks) if isinstance(hooks, Mapping) else dict.fromkeys(hooks, _REGISTERED)
+    chosen = dict(hooks) if isinstance(hooks, Mapping) else dict.fromkeys(hooks, REGISTERED)
     return chosen.get

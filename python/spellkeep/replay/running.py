@@ -23,6 +23,9 @@ from spellkeep.value import decode, encode
 
 _redactor = Redactor()
 
+REGISTERED = object()
+"""In place of a hook: the one that is registered under the name of the execution."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Callee:
