@@ -9,7 +9,7 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     agents      agent ls show versions diff fork restore tag prune rm
     events      events emit ls
     timeline    timeline why
-    hooks       hooks ls stats history enable disable forget
+    hooks       hooks ls stats history retention enable disable forget
     replay      replay ls run compare
     schedules   replay schedule add ls rm run-due
     demo        kill a worker again and again, and compare

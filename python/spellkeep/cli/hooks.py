@@ -1,8 +1,9 @@
-"""hooks ls|stats|history|enable|disable|forget."""
+"""hooks ls|stats|history|retention|enable|disable|forget."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -88,6 +89,41 @@ def history(
             for each in found
         ],
     )
+
+
+class _NumberOrAll(click.ParamType[Any]):
+    name = "number|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A number; None for ``all``."""
+        if value == "all":
+            return None
+        try:
+            return int(value) if param is not None and param.name == "keep_count" else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number, nor all", param, ctx)
+
+
+@hooks.command()
+@click.option("--keep-count", type=_NumberOrAll(), help="Executions of each hook.")
+@click.option("--keep-days", type=_NumberOrAll(), help="Of so many days.")
+@click.option("--keep-important-days", type=_NumberOrAll(), help="Important ones: changed, refused, retried, failed.")
+@JSON
+@click.pass_context
+def retention(context: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Print how long executions are kept, after changing what is given."""
+    target: Target = context.obj
+    given = {
+        name: value
+        for name, value in options.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    with target.changing() if given else target.reading() as state:
+        kept = asdict(state.hooks.retention(**given))
+    if as_json:
+        echo_json(kept)
+        return
+    echo_table(("what", "kept"), [(name, "all" if value is None else scalar(value)) for name, value in kept.items()])
 
 
 @hooks.command()

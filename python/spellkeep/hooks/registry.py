@@ -221,7 +221,6 @@ class HookRegistry(HookAccounts):
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state)
-                    self._consumer.retention = self._retention
                 self._consumer.add(hook, delivery, HookLog(state, name, when_of(at, how.batch)))
                 self._consumer.hold(state)
             self._hooks[name] = hook
