@@ -12,7 +12,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import Change, StateManager, StateScope, errors
-from spellkeep.hooks import HistoryRetention, HookResult
+from spellkeep.hooks import HistoryRetention, HookResult, Observer
 from spellkeep.hooks.keeping import HistoryKeeper, pack, unpack
 from spellkeep.hooks.log import HookLog
 from spellkeep.value import encode
@@ -20,6 +20,13 @@ from spellkeep.value import encode
 SCOUT = StateScope.agent("scout")
 HOOKS = StateScope.custom("spellkeep.hooks")
 CANARY = "canary-4d1e5ab2"
+
+
+class Quiet(Observer):
+    points = ("after_set",)
+
+    def decide(self, context: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -188,6 +195,23 @@ def test_the_retention_is_kept_in_the_store_and_holds_in_the_next_process(tmp_pa
         while len(state.hooks.history("tell", limit=10**6)) > 50 + 8 * 10:
             assert time.monotonic() < end
             time.sleep(0.01)
+
+
+def test_forgetting_counts_executions_and_decodes_none(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(state, "tell", 100, 10)
+    HistoryKeeper("tell", log).turn(state, HistoryRetention())
+
+    def never(*args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("spellkeep.hooks.reading.executions", never)
+    assert state.hooks.forget("tell") == 1000
+    assert list(state.items(HOOKS)) == []
+    with pytest.raises(errors.KeyMissing):
+        state.hooks.forget("tell")
+    state.hooks.disable(state.hooks.register(Quiet()))
+    state.hooks.unregister("Quiet")
+    assert state.hooks.forget("Quiet") == 0
 
 
 def test_what_is_over_goes_also_of_a_hook_that_is_quiet(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,5 @@ def disable(target: Target, name: str) -> None:
 def forget(target: Target, name: str) -> None:
     """Remove what is kept of a hook that is no more, so that the log need not wait for it."""
     with target.changing() as state:
-        executions = len(state.hooks.history(name, limit=10**9))
-        state.hooks.forget(name)
+        executions = state.hooks.forget(name)
     echo(f"forgot {name} and {counted(executions, 'execution')}")
