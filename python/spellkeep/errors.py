@@ -73,7 +73,7 @@ def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> Stat
 class InvalidKey(StateError, ValueError):
     """A key, a scope, a hook's name or a part of a correlation breaks a rule of naming.
 
-    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``.
+    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``, ``replay.name``; ``replay.path``: nothing is there.
     """
 
 
@@ -82,7 +82,8 @@ class LimitExceeded(StateError, ValueError):
 
     Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
     ``ttl.out_of_range``; ``view.count view.max_age``; ``store.option``; ``log.trimmed``: the log no longer goes back
-    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end.
+    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end;
+    ``replay.option replay.count``; ``replay.trimmed``: the log no longer has what a replayed hook asked for.
     """
 
     path: str | None = None
@@ -107,7 +108,8 @@ class SchemaMismatch(StateError, TypeError):
 
 
 class KeyMissing(StateError, KeyError):
-    """There is no live value under this key (``key.missing``), or no hook of this name (``hook.missing``)."""
+    """There is no live value under this key (``key.missing``), no hook of this name (``hook.missing``), or no schedule
+    (``replay.missing``)."""
 
 
 class Conflict(StateError):
@@ -161,7 +163,7 @@ class StoreLocked(StateError, TimeoutError):
 
 
 class Busy(StateError, TimeoutError):
-    """It takes longer than the caller would wait, and goes on. Code ``autosave.busy``."""
+    """It takes longer than the caller would wait, and goes on. Codes ``autosave.busy replay.busy``."""
 
 
 class StorageFailed(StateError, OSError):

@@ -226,7 +226,9 @@ class Scheduler:
                 default = REGISTERED if hook is None or given else hook
                 how["hooks"] = {name: given.get(name, default) for name in schedule.hooks or ()}
             else:
-                how |= {"hook": hook, "parameters": dict(schedule.parameters)}
+                how["hook"] = hook
+            if schedule.mode == "what_if":
+                how["parameters"] = dict(schedule.parameters)
             job = state.replay.start(schedule.mode, found, **how)  # type: ignore[arg-type]
             run.take(job)
             report = job.wait(schedule.timeout_s)

@@ -54,6 +54,8 @@ class Selection:
                 raise TypeError(f"{name}= is a datetime, not {moment!r}")
             # A time without a zone is local, as `datetime` has it.
             object.__setattr__(self, name, None if moment is None else moment.astimezone(UTC))
+        if not isinstance(self.limit, int):
+            raise TypeError(f"limit= is a number of executions, not {self.limit!r}")
         if self.limit < 0:
             raise LimitExceeded("limit= is a number of executions, at least 0", code="replay.option")
 
