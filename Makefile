@@ -29,6 +29,7 @@ RIVALS := target/rivals
 LG := target/langgraph-suite
 LG_SUITES := langgraph==1.2.22 langgraph-checkpoint==4.3.2 langgraph-checkpoint-sqlite==3.1.2
 FIGURES := target/bench
+HOOK_FIGURES := target/bench-hooks
 # Each is about Spellkeep alone.
 SOLO := benches/overhead.py benches/agents.py benches/timelines.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
 COMMITS := 5
@@ -162,8 +163,9 @@ bench-langgraph: $(BUILT) $(LG)/.bench ## measure LangGraph's savers, write thei
 	PYTHONPATH=python:benches $(LG)/bench/bin/python -m rivals.report $(LG)/figures $(if $(QUICK),,--page docs/performance.md)
 
 .PHONY: bench-hooks
-bench-hooks: $(BUILT) $(RIVALS)/.made ## measure what hooks cost the writer, beside pluggy and blinker (QUICK=1)
-	PYTHONPATH=python:benches $(RIVALS)/bin/python benches/hooks.py --json $(FIGURES)/hooks.json $(if $(QUICK),--quick)
+bench-hooks: $(BUILT) $(RIVALS)/.made ## measure hooks beside pluggy and blinker, write their part of docs/performance.md (QUICK=1)
+	PYTHONPATH=python:benches $(RIVALS)/bin/python benches/hooks.py --json $(HOOK_FIGURES)/hooks.json $(if $(QUICK),--quick)
+	PYTHONPATH=python:benches $(RIVALS)/bin/python -m rivals.report $(HOOK_FIGURES) $(if $(QUICK),,--page docs/performance.md)
 
 .PHONY: dashboard
 dashboard: $(DEV) ## measure the last commits with asv and write the site of their history (COMMITS=)

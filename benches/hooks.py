@@ -1,16 +1,12 @@
-"""What hooks cost the writer, beside pluggy's and blinker's dispatch: ``python benches/hooks.py --json FILE``.
-
-All of one run, taken in turn, round by round: `handle.set` without hooks, with 1 and with 10 that do nothing, and the
-same numbers of functions called through pluggy, blinker and a plain loop.
-"""
+"""What hooks cost the writer, beside pluggy's and blinker's dispatch: ``python benches/hooks.py --json FILE``."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns, thread_time_ns
@@ -20,10 +16,22 @@ import blinker
 import pluggy
 
 import spellkeep
+from rivals import machine
+from rivals.alone import finish, options
+from rivals.race import REPEATS_MIN, Calls, race
+from rivals.results import Goal, Results, Row
+from rivals.stats import percentiles_us, ratio
 from spellkeep import StateScope
 
-# Gone at the end.
-_FOLDER = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+COUNTS = (0, 1, 10)
+OURS = "Spellkeep"
+# Microseconds that so many before-hooks may add, and by how much after-hooks may slow the writer.
+ADDED_US = {1: 0.6, 10: 5.0}
+AFTER = 1.02
+# What a loop adds may look like less than nothing.
+_LEAST_US = 0.001
+_BOX_S = 0.02
+PER_S = {"one call each": 200_000, "in lists": 500_000}
 VALUE = {
     "step": 17,
     "goal": "find the train to Lyon",
@@ -88,50 +96,101 @@ def kept(count: int) -> Callable[[Any], Any]:
     return lambda value: handle.set("plan", value)
 
 
-def kept_after(count: int) -> Callable[[Any], Any]:
-    """`handle.set` with so many hooks that run after it, on a real store."""
-    state = spellkeep.open(tempfile.mkdtemp(dir=_FOLDER.name), keep_log_bytes=16 << 20)
-    for number in range(count):
-        state.hooks.after("set", name=f"h{number}", history=False)(nothing)
-    handle = state.scope(StateScope.agent("scout"))
-    handle.set("plan", 1)
-    state.hooks.drain(10)
-    return lambda value: handle.set("plan", value)
+class Writer:
+    """`handle.set` on a store with so many hooks that run after it: the time of the writer's own thread."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.name = str(count)
+        self._state = spellkeep.open(folder / f"after-{count}")
+        for number in range(count):
+            self._state.hooks.after("set", name=f"h{number}", history=False)(nothing)
+        self._set = self._state.scope(StateScope.agent("scout")).set
+        self._count = 0
+
+    def prepare(self, count: int) -> int:
+        """A turn is not to pay for what the one before it left."""
+        assert self._state.hooks.drain(60)
+        time.sleep(0.02)
+        self._count = count
+        return count
+
+    def whole_ns(self) -> int:
+        """What hooks do meanwhile, they do in theirs."""
+        begun = thread_time_ns()
+        for _ in range(self._count):
+            self._set("plan", VALUE)
+        return thread_time_ns() - begun
+
+    def singles_ns(self) -> array[int]:
+        """No figure here is about single ones."""
+        return array("q")
+
+    def close(self) -> None:
+        """Give the store up."""
+        self._state.close()
 
 
-def writer_ns(call: Callable[[Any], Any], calls: int) -> float:
-    """Time of the writer's own thread for each call: what hooks do meanwhile, they do in theirs."""
-    begun = thread_time_ns()
-    for _ in range(calls):
-        call(VALUE)
-    return (thread_time_ns() - begun) / calls
-
-
-def writers(rounds: int, calls: int) -> dict[str, Any]:
-    """What after-hooks cost the writer, as ratios of rounds taken in turn."""
-    jobs = {count: kept_after(count) for count in (0, 1, 10)}
-    times: dict[int, list[float]] = {count: [] for count in jobs}
-    for _ in range(rounds):
-        for count, call in jobs.items():
-            times[count].append(writer_ns(call, calls))
-            # The next round is not to pay for what this one left.
-            time.sleep(0.02)
-    figures = {}
-    for count, each in times.items():
-        ratio = statistics.median(one / none for one, none in zip(each, times[0], strict=True))
-        figures[f"after {count}"] = {"median_ns": round(statistics.median(each)), "ratio": round(ratio, 3)}
-        print(
-            f"     after {count:>2}  median {statistics.median(each):7.0f} ns of the writer's thread, ratio {ratio:.3f}"
+def before(results: Results, repeats: int, calls_max: int) -> None:
+    """What so many hooks that do nothing add to a set, beside what calling as many adds elsewhere."""
+    makes = {OURS: kept, "pluggy": plugged, "blinker": signalled, "loop": looped}
+    jobs = [
+        Calls(f"{name} {count}", make(count), lambda calls: [VALUE] * calls, pairs=False)
+        for name, make in makes.items()
+        for count in COUNTS
+    ]
+    found = {each.name: each for each in race(jobs, repeats, _BOX_S, calls_max)}
+    for count in COUNTS[1:]:
+        workload = f"{count} {'hook' if count == 1 else 'hooks'}"
+        # Repeat by repeat: a slow moment of the machine is in both.
+        added = {
+            name: [
+                one - none
+                for one, none in zip(found[f"{name} {count}"].repeats_us, found[f"{name} 0"].repeats_us, strict=True)
+            ]
+            for name in makes
+        }
+        for name, times in added.items():
+            theirs = [max(each, _LEAST_US) for each in times]
+            beside = {} if name == OURS else {"ratio": ratio(added[OURS], theirs), "beside": OURS}
+            results.rows.append(Row(workload, name, "none", "us", found[f"{name} {count}"].count, times, **beside))
+        p99 = percentiles_us(found[f"{OURS} {count}"].singles_ns).get("p99")
+        results.goals.append(
+            Goal(
+                f"before a set, {workload}",
+                "handle.set with so many hooks that do nothing - handle.set with none",
+                statistics.median(added[OURS]),
+                "us",
+                at_most=ADDED_US[count],
+                spread=(min(added[OURS]), max(added[OURS])),
+                note="" if p99 is None else f"p99 of such a set: {p99:.2f} us.",
+            )
         )
-    return figures
 
 
-def throughput(count: int) -> dict[str, Any]:
-    """Written, delivered, counted at the receiver, position and history kept: events a second from the first write."""
-    figures = {}
-    for batch in (False, True):
-        state = spellkeep.open(tempfile.mkdtemp(dir=_FOLDER.name))
-        received: list[int] = [0]
+def after(results: Results, folder: Path, repeats: int, calls_max: int) -> None:
+    """What after-hooks cost the writer."""
+    jobs = [Writer(folder, count) for count in COUNTS]
+    found = {each.name: each for each in race(jobs, repeats, _BOX_S, calls_max)}
+    for job in jobs:
+        job.close()
+    for count in COUNTS[1:]:
+        times = ratio(found[str(count)].repeats_us, found["0"].repeats_us)
+        results.goals.append(
+            Goal(
+                f"after a set, {count} {'hook' if count == 1 else 'hooks'}",
+                "time of the writer's thread for handle.set / the same without hooks",
+                times["median"],
+                "ratio",
+                at_most=AFTER,
+                spread=(times["min"], times["max"]),
+            )
+        )
+
+
+def throughput(results: Results, folder: Path, count: int) -> None:
+    """Written, delivered, counted at the receiver, position and history kept."""
+    for name, at_least in PER_S.items():
+        received = [0]
 
         def one(change: Any, received: list[int] = received) -> None:
             received[0] += 1
@@ -139,60 +198,42 @@ def throughput(count: int) -> dict[str, Any]:
         def many(changes: list[Any], received: list[int] = received) -> None:
             received[0] += len(changes)
 
-        state.hooks.after("set", name="receiver", batch=batch)(many if batch else one)
-        handle = state.scope(StateScope.agent("scout"))
-        begun = perf_counter_ns()
-        for number in range(count):
-            handle.set("plan", number)
-        assert state.hooks.drain(600)
-        per_s = count / (perf_counter_ns() - begun) * 1e9
-        assert received[0] == count, "lost or delivered twice"
-        name = "in lists" if batch else "one call each"
-        figures[name] = {"count": count, "per_s": round(per_s)}
-        print(f"{name:>13}  {count:,} delivered, {per_s:,.0f} a second")
-        state.close()
-    return figures
-
-
-def main() -> None:
-    """Measure and print; write JSON if asked."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--json", type=Path)
-    options.add_argument("--quick", action="store_true")
-    given = options.parse_args()
-    rounds, calls = (20, 500) if given.quick else (100, 2_000)
-    makes = {"handle.set": kept, "pluggy": plugged, "blinker": signalled, "loop": looped}
-    jobs = {(name, count): make(count) for name, make in makes.items() for count in (0, 1, 10)}
-    totals: dict[tuple[str, int], list[float]] = {job: [] for job in jobs}
-    singles: dict[tuple[str, int], list[int]] = {job: [] for job in jobs}
-    for _ in range(rounds):
-        for job, call in jobs.items():
+        batch = name == "in lists"
+        with spellkeep.open(folder / name) as state:
+            state.hooks.after("set", name="receiver", batch=batch)(many if batch else one)
+            handle = state.scope(StateScope.agent("scout"))
             begun = perf_counter_ns()
-            for _ in range(calls):
-                call(VALUE)
-            totals[job].append((perf_counter_ns() - begun) / calls)
-            for _ in range(calls // 10):
-                begun = perf_counter_ns()
-                call(VALUE)
-                singles[job].append(perf_counter_ns() - begun)
-    figures: dict[str, Any] = {}
-    for (name, count), each in totals.items():
-        # What the hooks add, round by round: a slow moment of the machine is in both.
-        added = statistics.median(one - none for one, none in zip(each, totals[name, 0], strict=True))
-        p99 = statistics.quantiles(singles[name, count], n=100)[98]
-        figures[f"{name} {count}"] = {
-            "median_ns": round(statistics.median(each)),
-            "added_ns": round(added),
-            "p99_ns": round(p99),
-        }
-        print(
-            f"{name:>10} {count:>2}  median {statistics.median(each):7.0f} ns  added {added:7.0f} ns  p99 {p99:7.0f} ns"
+            for number in range(count):
+                handle.set("plan", number)
+            assert state.hooks.drain(600)
+            per_s = count / (perf_counter_ns() - begun) * 1e9
+        assert received[0] == count, "lost or delivered twice"
+        definition = "changes per second from the first write to the last delivery, with history"
+        note = f"{count:,} written, {received[0]:,} received."
+        results.goals.append(Goal(f"delivered, {name}", definition, per_s, "count", at_least=at_least, note=note))
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = options("What hooks cost the writer.", quick="shorter turns, fewer changes")
+    parser.add_argument("--repeats", type=int, default=0, help=f"at least {REPEATS_MIN}")
+    chosen = parser.parse_args()
+    repeats = max(REPEATS_MIN, chosen.repeats or (REPEATS_MIN if chosen.quick else 60))
+    calls_max = 500 if chosen.quick else 2_000
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as made:
+        folder = Path(made)
+        method = (
+            f"A value of 120 bytes. All of a comparison take turns in one run, {repeats} repeats after one that warms "
+            f"up, of at most {calls_max:,} calls; what hooks add is taken repeat by repeat. Before-hooks on a store in "
+            "memory; pluggy, blinker and a plain loop call as many functions that do nothing, and keep no history. "
+            "The thread that writes the history is met by longer turns more often. After-hooks on a store on disk."
         )
-    figures |= writers(rounds, calls) | throughput(20_000 if given.quick else 500_000)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(figures, indent=1))
+        results = Results("hooks", "Hooks", method, machine.describe(folder))
+        before(results, repeats, calls_max)
+        after(results, folder, repeats, calls_max)
+        throughput(results, folder, 20_000 if chosen.quick else 500_000)
+    return finish(results, chosen.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

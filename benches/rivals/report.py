@@ -22,6 +22,7 @@ ORDER = (
     "rivals",
     "agents",
     "timelines",
+    "hooks",
     "reopen",
     "tails",
     "threads",
@@ -34,8 +35,8 @@ _README_SET, _README_GET = "set 1 KB", "get 1 KB"
 
 
 _HOW_TO_READ = """\
-Written by `make bench`, the sections on LangGraph by `make bench-langgraph`, from what they measured; nothing here is
-edited by hand. `QUICK=1` is shorter.
+Written by `make bench`, the sections on LangGraph by `make bench-langgraph`, the one on hooks by `make bench-hooks`,
+from what they measured; nothing here is edited by hand. `QUICK=1` is shorter.
 
 A figure is the median over the repeats of one run, min-max their range. Percentiles are of single operations, and left
 out where fewer than ten were slower. `count` is operations in a repeat: slow contenders do fewer. `survives` is what an

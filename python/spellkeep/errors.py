@@ -5,7 +5,7 @@ that says what to do. Classes also inherit from the builtin that Python programm
 
     fix the call            InvalidKey  LimitExceeded  NotSerializable  SchemaMismatch  KeyMissing
     try again               Conflict  StoreLocked  ViewEnded
-    someone said no         HookVeto
+    someone said no         HookVeto  AccessDenied
     open it for writing     ReadOnly
     stop, reopen, restore   StorageFailed  Corrupted  Poisoned  Closed  Forked
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
     "Busy",
     "Closed",
     "Conflict",
@@ -72,7 +73,7 @@ def _rebuild(cls: type[StateError], detail: str, fields: dict[str, Any]) -> Stat
 class InvalidKey(StateError, ValueError):
     """A key, a scope, a hook's name or a part of a correlation breaks a rule of naming.
 
-    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``.
+    Codes ``key.*``, ``scope.*``, ``correlation.*``, ``hook.name``, ``replay.name``; ``replay.path``: nothing is there.
     """
 
 
@@ -81,7 +82,8 @@ class LimitExceeded(StateError, ValueError):
 
     Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
     ``ttl.out_of_range``; ``view.count view.max_age``; ``store.option``; ``log.trimmed``: the log no longer goes back
-    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end.
+    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end;
+    ``replay.option replay.count``; ``replay.trimmed``: the log no longer has what a replayed hook asked for.
     """
 
     path: str | None = None
@@ -106,7 +108,8 @@ class SchemaMismatch(StateError, TypeError):
 
 
 class KeyMissing(StateError, KeyError):
-    """There is no live value under this key (``key.missing``), or no hook of this name (``hook.missing``)."""
+    """There is no live value under this key (``key.missing``), no hook of this name (``hook.missing``), or no schedule
+    (``replay.missing``)."""
 
 
 class Conflict(StateError):
@@ -143,6 +146,12 @@ class HookVeto(StateError):
     retry_after_s: float | None = None
 
 
+class AccessDenied(StateError, PermissionError):
+    """This needs a permission that was not given. Code ``access.denied``; the detail says how it is given."""
+
+    code = "access.denied"
+
+
 class ViewEnded(StateError):
     """The read view shows nothing any more; take another. Code ``view.ended``; the detail says why."""
 
@@ -154,7 +163,7 @@ class StoreLocked(StateError, TimeoutError):
 
 
 class Busy(StateError, TimeoutError):
-    """It takes longer than the caller would wait, and goes on. Code ``autosave.busy``."""
+    """It takes longer than the caller would wait, and goes on. Codes ``autosave.busy replay.busy``."""
 
 
 class StorageFailed(StateError, OSError):

@@ -74,6 +74,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         view_budget_bytes: int = 64 << 20,
         read_only: bool = False,
         allow_damage: bool = False,
+        allow_replay: bool = False,
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -98,13 +99,17 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
         if not read_only:
             self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
+        self._allow_replay = allow_replay
         _open_stores[id(self)] = self
+        if allow_replay and not read_only:
+            self._begin_replays()
         return self
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
         pass
 
     _path: str
+    _allow_replay: bool
 
     @property
     def path(self) -> str:
@@ -172,10 +177,12 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Stor
     def close(self) -> None:
         """Make everything durable and give the directory up. Afterwards every call raises Closed, but ``close``.
 
-        After-hooks are given what is left first, for as long as that goes on, up to 5 s.
+        First, scheduled replays are cancelled, and after-hooks are given what is left, for as long as that goes on, up
+        to 5 s.
 
         Raises: StorageFailed (storage.io, storage.full), Poisoned; it is closed then, too.
         """
+        self._end_replays()
         if (hooks := self.__dict__.get("_hooks")) is not None:
             hooks._end()
         super().close()
@@ -329,6 +336,7 @@ def open(
     view_budget_bytes: int = 64 << 20,
     read_only: bool = False,
     allow_damage: bool = False,
+    allow_replay: bool = False,
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -363,6 +371,8 @@ def open(
         allow_damage: with ``read_only``, open a damaged store too, with everything that is whole of it: records behind
             damage count, of batches only whole ones. ``damages`` of the result lists what is not. It is then held in
             memory, log and all.
+        allow_replay: permit ``state.replay`` to run hooks again, and run what is scheduled there. Without it that is
+            AccessDenied (access.denied), and nothing that is scheduled runs.
     Raises:
         StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
         StorageFailed (store.missing): there is no store, with ``read_only``.
@@ -386,4 +396,5 @@ def open(
         view_budget_bytes=view_budget_bytes,
         read_only=read_only,
         allow_damage=allow_damage,
+        allow_replay=allow_replay,
     )

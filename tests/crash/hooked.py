@@ -11,7 +11,7 @@ import threading
 
 import spellkeep
 from spellkeep import Change, StateScope
-from spellkeep.hooks import HistoryRetention, HookResult
+from spellkeep.hooks import HookResult
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     state = spellkeep.open(store, ring_bytes=64 << 10, segment_bytes=256 << 10, keep_log_bytes=None)
 
     # The checker looks for holes.
-    state.hooks.retention = HistoryRetention(keep_count=None, keep_days=None)
+    state.hooks.retention(keep_count=None, keep_days=None)
 
     def say(*what: object) -> None:
         os.write(said, (" ".join(map(str, what)) + "\n").encode())

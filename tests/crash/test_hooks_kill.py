@@ -16,7 +16,7 @@ import pytest
 import spellkeep as sk
 from crash.child import environment
 from spellkeep import Change, StateScope
-from spellkeep.hooks import Execution, HistoryRetention
+from spellkeep.hooks import Execution
 
 KILLS = int(os.environ.get("KILLS", "8"))
 HOOKS = StateScope.custom("spellkeep.hooks")
@@ -58,7 +58,7 @@ def test_every_committed_change_reaches_each_hook_whenever_the_process_is_killed
 
     late: dict[str, list[int]] = {"one": [], "many": []}
     with sk.open(store, keep_log_bytes=None) as state:
-        state.hooks.retention = HistoryRetention(keep_count=None, keep_days=None)
+        state.hooks.retention(keep_count=None, keep_days=None)
         # What was committed and not delivered is delivered now.
         state.hooks.after("set", "delete", name="one")(lambda change: late["one"].append(change.version))
 

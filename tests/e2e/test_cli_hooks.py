@@ -70,3 +70,14 @@ def test_switches_last_and_what_is_forgotten_is_gone(ran: Spellkeep, store: Path
     assert ran("hooks", "forget", "tell").out == "forgot tell and 2 executions\n"
     assert "tell" not in ran("hooks", "ls").out
     assert ran("hooks", "enable", "tell").error == "hook.missing"
+
+
+def test_retention_is_shown_and_changed(spellkeep: Spellkeep, store: Path) -> None:
+    with sk.open(store):
+        pass
+    assert spellkeep("hooks", "retention").out == "keep_count\t100,000\nkeep_days\t30.0\nkeep_important_days\t365.0\n"
+    changed = {"keep_count": 50, "keep_days": None, "keep_important_days": 365.0}
+    assert spellkeep("hooks", "retention", "--keep-count", 50, "--keep-days", "all", "--json").json == changed
+    assert spellkeep("hooks", "retention", "--json").json == changed
+    assert spellkeep("hooks", "retention", "--keep-days", "some").error == "cli.usage"
+    assert spellkeep("hooks", "retention", "--keep-days", "-1").error == "hook.option"

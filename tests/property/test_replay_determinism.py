@@ -18,7 +18,7 @@ COUNT = 200
 @settings(max_examples=3, deadline=None)
 @given(numbers=st.lists(st.integers(1, 10**6), min_size=COUNT, max_size=COUNT))
 def test_two_hundred_executions_have_the_same_digests_elsewhere(numbers: list[int]) -> None:
-    with sk.open("memory:") as state:
+    with sk.open("memory:", allow_replay=True) as state:
         state.hooks.before("set", name="steady")(replayed.steady)
         for index, number in enumerate(numbers):
             with suppress(errors.HookVeto):

@@ -106,6 +106,7 @@ assert_type(
     StateManager,
 )
 assert_type(sk.open("state", read_only=True).read_only, bool)
+assert_type(sk.open("state", allow_replay=True), StateManager)
 assert_type(sk.verify("state"), sk.VerifyReport)
 assert_type(sk.open("state").verify().ok, bool)
 assert_type(sk.salvage("state", Path("new")), sk.SalvageReport)

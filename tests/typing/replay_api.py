@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, assert_type
 
 from spellkeep import StateManager
 from spellkeep.hooks import Execution
-from spellkeep.replay import Answer, Comparison, ReplayItem, ReplayJob, ReplayReport, compare
+from spellkeep.replay import Answer, Comparison, ReplayItem, ReplayJob, ReplayReport, Schedule, ScheduledRun, compare
 
 
 def uses_replay(state: StateManager) -> None:
@@ -26,3 +27,14 @@ def uses_replay(state: StateManager) -> None:
     assert_type(job.wait(1.0), ReplayReport)
     assert_type(compare(1, 2), Comparison)
     state.replay.start("guess", found)  # type: ignore[arg-type]
+
+
+def uses_schedules(state: StateManager) -> None:
+    made = state.replay.schedule("nightly", cron="30 2 * * *", hook="check", limit=10)
+    assert_type(made, Schedule)
+    assert_type(made.next_at, datetime | None)
+    assert_type(state.replay.schedules(), list[Schedule])
+    assert_type(state.replay.runs("nightly"), list[ScheduledRun])
+    assert_type(state.replay.run_due({"check": "checks:check"}, isolate=True)[0].ok, bool)
+    state.replay.schedule("nightly", every_s="60")  # type: ignore[arg-type]
+    state.replay.schedule(every_s=60)  # type: ignore[call-arg]

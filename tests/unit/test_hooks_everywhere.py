@@ -69,6 +69,8 @@ STORE: Recipes = {
 }
 STORE_READS = [
     *("atimeline", "awhy", "replay", "timeline", "why"),
+    # They write where no hook runs.
+    *("_begin_replays", "_end_replays"),
     "acheckpoint",
     "aentry",
     "aexists",

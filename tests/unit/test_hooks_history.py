@@ -12,7 +12,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import Change, StateManager, StateScope, errors
-from spellkeep.hooks import HistoryRetention, HookResult
+from spellkeep.hooks import HistoryRetention, HookResult, Observer
 from spellkeep.hooks.keeping import HistoryKeeper, pack, unpack
 from spellkeep.hooks.log import HookLog
 from spellkeep.value import encode
@@ -20,6 +20,13 @@ from spellkeep.value import encode
 SCOUT = StateScope.agent("scout")
 HOOKS = StateScope.custom("spellkeep.hooks")
 CANARY = "canary-4d1e5ab2"
+
+
+class Quiet(Observer):
+    points = ("after_set",)
+
+    def decide(self, context: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -77,7 +84,7 @@ def test_what_is_too_old_goes(state: StateManager) -> None:
 
 
 def test_the_consumer_looks_after_it(state: StateManager) -> None:
-    state.hooks.retention = HistoryRetention(keep_count=50)
+    state.hooks.retention(keep_count=50)
     state.hooks.after("set", name="tell")(lambda change: None)
     for number in range(200):
         state.set(SCOUT, "a", number)
@@ -158,8 +165,77 @@ def test_no_secret_is_in_what_is_written_about_hooks(tmp_path: Path) -> None:
 
 
 def test_options_of_the_retention_are_checked() -> None:
-    for wrong in ({"keep_count": -1}, {"keep_count": 10**12 + 1}, {"keep_days": -1}, {"keep_days": 36_526}):
+    wrongs: list[dict[str, Any]] = [{"keep_count": -1}, {"keep_count": 10**12 + 1}]
+    for wrong in (*wrongs, *({name: days} for name in ("keep_days", "keep_important_days") for days in (-1, 36_526))):
         with pytest.raises(errors.LimitExceeded) as caught:
-            HistoryRetention(**wrong)  # type: ignore[arg-type]
+            HistoryRetention(**wrong)
         assert caught.value.code == "hook.option"
-    HistoryRetention(keep_count=10**12, keep_days=36_525)
+    HistoryRetention(keep_count=10**12, keep_days=36_525, keep_important_days=36_525)
+
+
+def test_the_retention_is_kept_in_the_store_and_holds_in_the_next_process(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "s") as state:
+        assert state.hooks.retention() == HistoryRetention()
+        assert state.hooks.retention(keep_count=50) == HistoryRetention(keep_count=50)
+        changed = HistoryRetention(keep_count=50, keep_days=None)
+        assert state.hooks.retention(keep_days=None) == state.hooks.retention() == changed
+        before = state.last_version
+        state.hooks.retention()
+        with pytest.raises(errors.LimitExceeded):
+            state.hooks.retention(keep_important_days=-1)
+        assert state.last_version == before
+    with sk.open(tmp_path / "s", read_only=True) as state:
+        assert state.hooks.retention() == changed
+        with pytest.raises(errors.ReadOnly):
+            state.hooks.retention(keep_count=1)
+    with sk.open(tmp_path / "s") as state:
+        written(state, "tell", 100, 10)
+        state.hooks.after("set", name="tell")(lambda change: None)
+        end = time.monotonic() + 30
+        while len(state.hooks.history("tell", limit=10**6)) > 50 + 8 * 10:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_forgetting_counts_executions_and_decodes_none(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(state, "tell", 100, 10)
+    HistoryKeeper("tell", log).turn(state, HistoryRetention())
+
+    def never(*args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("spellkeep.hooks.reading.executions", never)
+    assert state.hooks.forget("tell") == 1000
+    assert list(state.items(HOOKS)) == []
+    with pytest.raises(errors.KeyMissing):
+        state.hooks.forget("tell")
+    state.hooks.disable(state.hooks.register(Quiet()))
+    state.hooks.unregister("Quiet")
+    assert state.hooks.forget("Quiet") == 0
+
+
+def test_what_is_over_goes_also_of_a_hook_that_is_quiet(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(state, "tell", 20, 1)
+    keeper = HistoryKeeper("tell", log)
+    assert not keeper.due
+    now_s = time.monotonic()
+    monkeypatch.setattr("spellkeep.hooks.keeping.time.monotonic", lambda: now_s + 3601)
+    assert keeper.due
+    keeper.turn(state, HistoryRetention(keep_count=0))
+    assert not keeper.due
+    assert len(state.hooks.history("tell")) == 8
+
+
+def test_a_turn_that_fails_is_done_anew(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = written(state, "tell", 100, 10)
+    keeper = HistoryKeeper("tell", log)
+
+    def refused() -> None:
+        raise errors.StorageFailed("full", code="storage.full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "batch", refused)
+        with pytest.raises(errors.StorageFailed):
+            keeper.turn(state, HistoryRetention(keep_count=205))
+    keeper.turn(state, HistoryRetention(keep_count=205))
+    assert len(state.hooks.history("tell", limit=10**6)) == 200 + 80

@@ -25,7 +25,7 @@ SCOUT, GLOBAL = StateScope.agent("scout"), StateScope.GLOBAL
 
 @pytest.fixture
 def state() -> Iterator[StateManager]:
-    with sk.open("memory:") as opened:
+    with sk.open("memory:", allow_replay=True) as opened:
         yield opened
 
 
@@ -224,7 +224,7 @@ def test_inputs_that_are_not_there_say_so(state: StateManager) -> None:
 
 
 def test_a_log_that_was_let_go_is_said_and_not_guessed(tmp_path: Path) -> None:
-    with sk.open(tmp_path / "s", keep_log_bytes=0, segment_bytes=1 << 16) as state:
+    with sk.open(tmp_path / "s", allow_replay=True, keep_log_bytes=0, segment_bytes=1 << 16) as state:
         state.hooks.before("set", name="reading", key="a")(replayed.reading)
         state.set(GLOBAL, "limit", 100)
         state.set(SCOUT, "a", 1)
@@ -342,3 +342,35 @@ def test_an_observer_that_modifies_fails_again(state: StateManager) -> None:
     fresh = state.replay.verify(state.replay.select(), hook={"Looking": replayed.Looking, "Small": replayed.Small()})
     assert fresh.counts == {"same": 4}, fresh
     assert {each.result for each in state.replay.select()} == {"failed", "proceeded", "cancelled"}
+
+
+def test_without_permission_nothing_is_run_and_everything_is_read() -> None:
+    ran = list[str]()
+    with sk.open("memory:") as state:
+        state.hooks.before("set", name="hook")(lambda context: ran.append("hook"))
+        state.set(SCOUT, "a", 1)
+        assert state.hooks.drain(10)
+        found = state.replay.select(hook="hook")
+        ran.clear()
+        asked = (
+            lambda: state.replay.verify(found),
+            lambda: state.replay.verify(found, hook="replayed:steady", isolate=True),
+            lambda: state.replay.verify([]),
+            lambda: state.replay.substitute(found, hooks=["hook"]),
+            lambda: state.replay.what_if(found, {"value": 2}),
+            lambda: state.replay.start("verify", found),
+            lambda: asyncio.run(state.replay.averify(found)),
+        )
+        for each in asked:
+            with pytest.raises(errors.AccessDenied, match="allow_replay=True") as caught:
+                each()
+            assert caught.value.code == "access.denied"
+        assert (ran, statuses(state.replay.simulate(found))) == ([], ["would run"])
+
+
+def test_a_store_that_is_only_looked_at_can_permit_it(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "s") as state:
+        state.hooks.before("set", name="steady")(replayed.steady)
+        state.set(SCOUT, "a", {"n": 1})
+    with sk.open(tmp_path / "s", read_only=True, allow_replay=True) as looking:
+        assert looking.replay.verify(looking.replay.select(), hook=replayed.steady).counts == {"same": 1}

@@ -32,7 +32,7 @@ def write(state: StateManager) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_executions_are_the_same_elsewhere(name: str) -> None:
-    with sk.open("memory:") as state:
+    with sk.open("memory:", allow_replay=True) as state:
         state.hooks.register(replayed_builtin.make(name), name="hook", attempts_max=2)
         write(state)
         assert state.hooks.drain(60)
@@ -53,7 +53,7 @@ def test_a_thousand_executions_are_the_same_elsewhere(name: str) -> None:
 
 
 def test_what_the_audit_hook_writes_stays_in_the_sandbox() -> None:
-    with sk.open("memory:") as state:
+    with sk.open("memory:", allow_replay=True) as state:
         state.hooks.after("set", name="hook")(lambda change: None)
         state.set(StateScope.GLOBAL, "a", 1)
         assert state.hooks.drain(10)

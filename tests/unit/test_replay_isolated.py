@@ -21,7 +21,7 @@ SCOUT, GLOBAL = StateScope.agent("scout"), StateScope.GLOBAL
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[StateManager]:
-    with sk.open(tmp_path / "s") as opened:
+    with sk.open(tmp_path / "s", allow_replay=True) as opened:
         yield opened
 
 

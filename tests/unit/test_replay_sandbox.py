@@ -19,7 +19,7 @@ SCOUT, GLOBAL = StateScope.agent("scout"), StateScope.GLOBAL
 
 @pytest.fixture
 def state() -> Iterator[StateManager]:
-    with sk.open("memory:") as opened:
+    with sk.open("memory:", allow_replay=True) as opened:
         yield opened
 
 

@@ -25,6 +25,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "KeyMissing": (KeyError,),
     "Conflict": (),
     "HookVeto": (),
+    "AccessDenied": (PermissionError,),
     "ViewEnded": (),
     "StoreLocked": (TimeoutError, OSError),
     "Busy": (TimeoutError, OSError),

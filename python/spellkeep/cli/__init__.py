@@ -9,8 +9,9 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     agents      agent ls show versions diff fork restore tag prune rm
     events      events emit ls
     timeline    timeline why
-    hooks       hooks ls stats history enable disable forget
+    hooks       hooks ls stats history retention enable disable forget
     replay      replay ls run compare
+    schedules   replay schedule add ls rm run-due
     demo        kill a worker again and again, and compare
 
 ``root`` has the options before the command, ``opening`` opens stores, ``failure`` turns errors into exit codes, and
@@ -28,10 +29,11 @@ from spellkeep.cli.ingest import ingest
 from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.replay import replay
 from spellkeep.cli.root import cli
+from spellkeep.cli.schedules import schedule
 from spellkeep.cli.timeline import timeline, why
 from spellkeep.cli.verifying import salvage, verify
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "schedule"]
 
 for _command in (
     *(get, set_, ls, rm, history, stats, verify, salvage, ingest, agent),

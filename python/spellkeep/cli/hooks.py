@@ -1,8 +1,9 @@
-"""hooks ls|stats|history|enable|disable|forget."""
+"""hooks ls|stats|history|retention|enable|disable|forget."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -90,6 +91,41 @@ def history(
     )
 
 
+class _NumberOrAll(click.ParamType[Any]):
+    name = "number|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A number; None for ``all``."""
+        if value == "all":
+            return None
+        try:
+            return int(value) if param is not None and param.name == "keep_count" else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number, nor all", param, ctx)
+
+
+@hooks.command()
+@click.option("--keep-count", type=_NumberOrAll(), help="Executions of each hook.")
+@click.option("--keep-days", type=_NumberOrAll(), help="Of so many days.")
+@click.option("--keep-important-days", type=_NumberOrAll(), help="Important ones: changed, refused, retried, failed.")
+@JSON
+@click.pass_context
+def retention(context: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Print how long executions are kept, after changing what is given."""
+    target: Target = context.obj
+    given = {
+        name: value
+        for name, value in options.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    with target.changing() if given else target.reading() as state:
+        kept = asdict(state.hooks.retention(**given))
+    if as_json:
+        echo_json(kept)
+        return
+    echo_table(("what", "kept"), [(name, "all" if value is None else scalar(value)) for name, value in kept.items()])
+
+
 @hooks.command()
 @click.argument("name")
 @click.pass_obj
@@ -114,6 +150,5 @@ def disable(target: Target, name: str) -> None:
 def forget(target: Target, name: str) -> None:
     """Remove what is kept of a hook that is no more, so that the log need not wait for it."""
     with target.changing() as state:
-        executions = len(state.hooks.history(name, limit=10**9))
-        state.hooks.forget(name)
+        executions = state.hooks.forget(name)
     echo(f"forgot {name} and {counted(executions, 'execution')}")

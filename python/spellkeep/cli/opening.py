@@ -49,17 +49,17 @@ class Target:
         return path
 
     @contextmanager
-    def reading(self) -> Iterator[StateManager]:
+    def reading(self, *, allow_replay: bool = False) -> Iterator[StateManager]:
         """The store, open for looking only, also while another process writes it; then a line on stderr says so."""
-        with spellkeep.open(self.existing(), read_only=True) as state:
+        with spellkeep.open(self.existing(), read_only=True, allow_replay=allow_replay) as state:
             if state.recovery.live:
                 complain("note: the store is open elsewhere; this is what it held a moment ago")
             yield state
 
     @contextmanager
-    def changing(self) -> Iterator[StateManager]:
+    def changing(self, *, allow_replay: bool = False) -> Iterator[StateManager]:
         """The store, open. Raises: Failure (store.missing) where there is none, and makes nothing then."""
-        with spellkeep.open(self.existing()) as state:
+        with spellkeep.open(self.existing(), allow_replay=allow_replay) as state:
             yield state
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""replay: what hooks did, done again."""
+"""replay ls|run|compare: what hooks did, done again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from spellkeep.cli.failure import ANSWER_IS_NO, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import counted, echo, echo_json, echo_table, text_of
 from spellkeep.hooks import Execution
+from spellkeep.hooks.log import OUTCOMES
 from spellkeep.replay import Path, compare, find
 
-__all__ = ["replay"]
+__all__ = ["MOMENT", "parameters_of", "replay", "selecting"]
 
 
 class _Moment(click.ParamType[datetime]):
@@ -35,16 +36,20 @@ class _Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _selecting(command: Any) -> Any:
+MOMENT = _Moment()
+
+
+def selecting(command: Any) -> Any:
+    """The options that say which executions."""
     for option in reversed(
         (
             click.option("--id", "ids", multiple=True, help="Only this execution; may be given again."),
             click.option("--hook", help="Only of the hook of this name."),
             click.option("--correlation", help="Only with this correlation id."),
             click.option("--scope", type=SCOPE, help="Only in this scope."),
-            click.option("--since", type=_Moment(), help="Only written from this time on."),
-            click.option("--until", type=_Moment(), help="Only written before this time."),
-            click.option("--result", help="Only with this result: proceeded, modified, cancelled, ..."),
+            click.option("--since", type=MOMENT, help="Only written from this time on."),
+            click.option("--until", type=MOMENT, help="Only written before this time."),
+            click.option("--result", type=click.Choice(OUTCOMES), help="Only with this result."),
             click.option("--limit", type=click.IntRange(min=0), default=1000, help="At most so many, the newest."),
         )
     ):
@@ -62,7 +67,7 @@ def replay() -> None:
 
 
 @replay.command("ls")
-@_selecting
+@selecting
 @JSON
 @click.pass_obj
 def ls(target: Target, /, as_json: bool, **selected: Any) -> None:
@@ -92,7 +97,8 @@ def ls(target: Target, /, as_json: bool, **selected: Any) -> None:
     echo_table(("id", "written", "version", "result", "error", "took"), rows)
 
 
-def _parameters(given: tuple[str, ...]) -> dict[Path, Any]:
+def parameters_of(given: tuple[str, ...]) -> dict[Path, Any]:
+    """What ``--set PATH=VALUE`` says."""
     parameters: dict[Path, Any] = {}
     for each in given:
         path, is_one, text = each.partition("=")
@@ -107,7 +113,7 @@ def _parameters(given: tuple[str, ...]) -> dict[Path, Any]:
 
 
 @replay.command("run")
-@_selecting
+@selecting
 @click.option("--hook-from", "place", required=True, help="What to run: module:attribute.")
 @click.option("--ignore", multiple=True, help="A place of the answer that does not count: value.at")
 @click.option("--set", "parameters", multiple=True, help="What if: value.amount=5. Then it runs in this process.")
@@ -130,14 +136,15 @@ def run(
     """
     # Hooks are looked for where the command is given, as `python -m` does.
     sys.path.insert(0, os.getcwd())
-    with target.reading() as state:
+    # Whoever gives this command wants the hook to run.
+    with target.reading(allow_replay=True) as state:
         found = _select(state, **selected)
         if parameters:
             try:
                 hook = find(place)
             except (ImportError, AttributeError, ValueError) as error:
                 raise click.BadParameter(str(error), param_hint="--hook-from") from None
-            report = state.replay.what_if(found, _parameters(parameters), hook=hook, ignore=ignore)
+            report = state.replay.what_if(found, parameters_of(parameters), hook=hook, ignore=ignore)
         else:
             report = state.replay.verify(found, hook=place, isolate=True, ignore=ignore)
     document = report.document()

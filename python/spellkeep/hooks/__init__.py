@@ -10,11 +10,11 @@ docs/guide/hooks.md is the guide.
 
 from spellkeep._core import HookContext
 from spellkeep.hooks.base import Observer, Validator
-from spellkeep.hooks.keeping import HistoryRetention
 from spellkeep.hooks.reading import Execution
 from spellkeep.hooks.registered import HookInfo, HookStats
 from spellkeep.hooks.registry import HookRegistry
 from spellkeep.hooks.result import HookPoint, HookResult
+from spellkeep.hooks.retention import HistoryRetention
 
 __all__ = [
     "Execution",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import weakref
 from datetime import datetime
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from spellkeep._async import in_thread
 from spellkeep.hooks.consumer import Consumer
-from spellkeep.hooks.keeping import HistoryRetention
 from spellkeep.hooks.log import DISABLED, HOOKS, kept
 from spellkeep.hooks.reading import Execution, read_history
 from spellkeep.hooks.registered import HookInfo, HookStats, Registered
+from spellkeep.hooks.retention import HistoryRetention, change_retention
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -26,7 +27,6 @@ class HookAccounts:
         self._lock = threading.Lock()
         self._hooks: dict[str, Registered] = {}
         self._consumer: Consumer | None = None
-        self._retention = HistoryRetention()
 
     def _opened(self) -> StateManager:
         state = self._state()
@@ -78,16 +78,21 @@ class HookAccounts:
         """As `drain`, in a thread."""
         return await in_thread(self.drain, timeout_s)
 
-    @property
-    def retention(self) -> HistoryRetention:
-        """How long executions are kept. It may be set; it holds for this process."""
-        return self._retention
+    def retention(
+        self,
+        *,
+        keep_count: int | EllipsisType | None = ...,
+        keep_days: float | EllipsisType | None = ...,
+        keep_important_days: float | EllipsisType | None = ...,
+    ) -> HistoryRetention:
+        """How long executions of each hook are kept, after changing what is given: `HistoryRetention` says how.
 
-    @retention.setter
-    def retention(self, retention: HistoryRetention) -> None:
-        self._retention = retention
-        if self._consumer is not None:
-            self._consumer.retention = retention
+        It is kept in the store, and holds for the processes to come. What is over goes in the background, of hooks that
+        are registered.
+
+        Raises: LimitExceeded (hook.option); ReadOnly.
+        """
+        return change_retention(self._opened(), keep_count, keep_days, keep_important_days)
 
     def kept(self) -> list[HookStats]:
         """What the store keeps of every hook that ever ran: its name, position and last figures."""

@@ -14,9 +14,10 @@ from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
-from spellkeep.hooks.keeping import HistoryKeeper, HistoryRetention
+from spellkeep.hooks.keeping import HistoryKeeper
 from spellkeep.hooks.log import HOOKS, POSITIONS, HookLog, Row
 from spellkeep.hooks.registered import Registered
+from spellkeep.hooks.retention import retention_of
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -73,7 +74,6 @@ class Consumer:
         self._feed = _Feed()
         self._unregistered = positions_of(state)
         self._keepers: dict[str, HistoryKeeper] = {}
-        self.retention = HistoryRetention()
         # Executions that could not be written yet.
         self._pending: dict[str, tuple[list[Row], dict[int, str]]] = {}
         self._thread = threading.Thread(target=self._work, name="spellkeep-hooks", daemon=True)
@@ -190,7 +190,7 @@ class Consumer:
                 self._store(state, everything=stopping)
                 for keeper in list(self._keepers.values()):
                     if keeper.due and not stopping:
-                        keeper.turn(state, self.retention)
+                        keeper.turn(state, retention_of(state))
             except (Closed, Forked):
                 return
             except StateError as error:

@@ -88,15 +88,17 @@ class HookLog:
         self._next += 1
 
 
-def forget(state: StateManager, name: str) -> int:
-    """Remove everything that is kept of a hook; return how many entries that were."""
-    keys = [key for key in (DISABLED + name, POSITIONS + name) if state.exists(HOOKS, key)]
-    keys += state.list_keys(HOOKS, f"{CHUNKS}{name}/")
+def forget(state: StateManager, name: str) -> int | None:
+    """Remove everything that is kept of a hook; return how many executions that were. None: nothing was."""
+    chunks = state.list_keys(HOOKS, f"{CHUNKS}{name}/")
+    keys = [key for key in (DISABLED + name, POSITIONS + name) if state.exists(HOOKS, key)] + chunks
+    # Their columns are not looked at.
+    count = sum(state.view(HOOKS, key)["count"] for key in chunks)
     for start in range(0, len(keys), _AT_ONCE):
         with state.batch() as batch:
             for key in keys[start : start + _AT_ONCE]:
                 batch.delete(HOOKS, key)
-    return len(keys)
+    return count if keys else None
 
 
 def begin_at(state: StateManager, name: str, since: int | None) -> int:

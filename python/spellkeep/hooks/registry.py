@@ -221,7 +221,6 @@ class HookRegistry(HookAccounts):
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state)
-                    self._consumer.retention = self._retention
                 self._consumer.add(hook, delivery, HookLog(state, name, when_of(at, how.batch)))
                 self._consumer.hold(state)
             self._hooks[name] = hook
@@ -268,23 +267,25 @@ class HookRegistry(HookAccounts):
             if self._consumer is not None:
                 self._consumer.remove(name)
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str) -> int:
         """Remove what the store keeps of a hook that is not registered: how far it came, its history, its switch.
 
         Until then the log keeps what it has not read.
 
+        Returns: how many executions the history had.
         Raises: Conflict (hook.exists) when it is registered; KeyMissing (hook.missing) when nothing is kept.
         """
         state = self._opened()
         if name in self._hooks:
             raise Conflict(f"hook {name!r} is registered: unregister it first", code="hook.exists")
-        if forget(state, name) == 0:
+        if (count := forget(state, name)) is None:
             raise KeyMissing(f"there is no hook {name!r}", code="hook.missing")
         if self._consumer is None:
             state._hold_log(min(positions_of(state).values(), default=None))
         else:
             self._consumer.forget(name)
             self._consumer.hold(state)
+        return count
 
     def enable(self, name: str) -> None:
         """Let a hook run again, in this process and the next ones. Raises: KeyMissing (hook.missing)."""

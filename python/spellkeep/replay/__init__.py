@@ -14,6 +14,9 @@ from spellkeep.replay.manager import ReplayManager
 from spellkeep.replay.report import ReplayItem, ReplayReport
 from spellkeep.replay.running import Answer
 from spellkeep.replay.sandbox import Sandbox
+from spellkeep.replay.schedule import Schedule, ScheduledRun
+from spellkeep.replay.selecting import Selection
+from spellkeep.replay.when import When
 from spellkeep.replay.worker import find
 
 __all__ = [
@@ -27,6 +30,10 @@ __all__ = [
     "ReplayManager",
     "ReplayReport",
     "Sandbox",
+    "Schedule",
+    "ScheduledRun",
+    "Selection",
+    "When",
     "compare",
     "find",
 ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any
 
 from spellkeep.redaction import Redactor
 
 _redactor = Redactor()
-_SHOWN_MAX = 120
+_SHOWN_MAX, _BEFORE = 120, 30
+# Longer lists are compared item by item: aligning them takes the square of their length.
+_ALIGNED_MAX = 1000
 
 
 class _Missing:
@@ -30,7 +34,10 @@ class Difference:
     right: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.path, self.left)} -> {_shown(self.path, self.right)}"
+        sides = [_shown(self.path, self.left, self.right), _shown(self.path, self.right, self.left)]
+        if sides[0] == sides[1]:
+            sides = [f"{sides[0]} ({type(side).__name__})" for side in (self.left, self.right)]
+        return f"{self.path}: {sides[0]} -> {sides[1]}"
 
 
 @dataclass(frozen=True)
@@ -55,33 +62,65 @@ class Comparison:
 
 
 def compare(left: Any, right: Any, *, ignore: Iterable[str] = ()) -> Comparison:
-    """Compare two values, place by place.
+    """Compare two values, place by place. Items that one list has and the other has not move none of the others.
 
     Args:
         ignore: places that do not count, with all below them: ``"value.at"``; ``*`` is any one name.
     """
-    ignored = [re.compile(r"(?:" + re.escape(path).replace(r"\*", r"[^.]*") + r")(?:\..*)?") for path in ignore]
-    places = [dict(_leaves(side, "")) for side in (left, right)]
-    for side in places:
-        for path in [path for path in side if any(pattern.fullmatch(path) for pattern in ignored)]:
-            del side[path]
-    paths = dict.fromkeys([*places[0], *places[1]])
-    found = [Difference(path, *(side.get(path, MISSING) for side in places)) for path in paths]
-    differences = tuple(each for each in found if not _same(each.left, each.right))
-    return Comparison(differences, 1.0 if not paths else 1 - len(differences) / len(paths))
+    patterns = [_pattern(path) for path in ignored(ignore)]
+    places = [
+        each for each in _places(left, right, "") if not any(pattern.fullmatch(each.path) for pattern in patterns)
+    ]
+    differences = tuple(each for each in places if not _same(each.left, each.right))
+    return Comparison(differences, 1.0 if not places else 1 - len(differences) / len(places))
 
 
-def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
-    inside: Iterable[tuple[Any, Any]] | None = None
-    if isinstance(value, Mapping):
-        inside = value.items()
-    elif isinstance(value, list | tuple):
-        inside = enumerate(value)
-    if inside is None or not value:
-        yield path, value
+def ignored(ignore: Iterable[str]) -> tuple[str, ...]:
+    """The places. Raises: TypeError."""
+    paths = () if isinstance(ignore, str) else tuple(ignore)
+    if isinstance(ignore, str) or not all(isinstance(path, str) for path in paths):
+        raise TypeError(f"ignore= is several str, such as a tuple, not {ignore!r}")
+    return paths
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(r"(?:" + re.escape(path).replace(r"\*", r"[^.]*") + r")(?:\..*)?")
+
+
+def _places(left: Any, right: Any, path: str) -> Iterator[Difference]:
+    """Every place of both, with what is there."""
+    pairs: Iterable[tuple[Any, Any, Any]]
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        pairs = ((name, left.get(name, MISSING), right.get(name, MISSING)) for name in {**left, **right})
+    elif isinstance(left, list | tuple) and type(left) is type(right):
+        pairs = _aligned(left, right)
+    elif (left is MISSING or right is MISSING) and isinstance(
+        inside := right if left is MISSING else left, Mapping | list | tuple
+    ):
+        # What only one of them has counts by its places.
+        named = inside.items() if isinstance(inside, Mapping) else enumerate(inside)
+        pairs = ((name, MISSING, each) if left is MISSING else (name, each, MISSING) for name, each in named)
+    else:
+        yield Difference(path, left, right)
         return
-    for name, each in inside:
-        yield from _leaves(each, f"{path}.{name}" if path else str(name))
+    empty = True
+    for name, one, other in pairs:
+        empty = False
+        yield from _places(one, other, f"{path}.{name}" if path else str(name))
+    if empty:
+        yield Difference(path, left, right)
+
+
+def _aligned(left: Sequence[Any], right: Sequence[Any]) -> Iterator[tuple[int, Any, Any]]:
+    """The items of two lists, the same ones beside each other, with the number in the left one where there is one."""
+    if len(left) == len(right) or max(len(left), len(right)) > _ALIGNED_MAX:
+        yield from ((at, *both) for at, both in enumerate(zip_longest(left, right, fillvalue=MISSING)))
+        return
+    keys = [[repr(item) for item in side] for side in (left, right)]
+    for _, begin, end, other_begin, other_end in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
+        both = zip_longest(left[begin:end], right[other_begin:other_end], fillvalue=MISSING)
+        for at, (one, other) in enumerate(both):
+            yield (begin if one is not MISSING else other_begin) + at, one, other
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -94,10 +133,20 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _shown(path: str, value: Any) -> str:
+def _shown(path: str, value: Any, other: Any) -> str:
     if value is MISSING:
         return repr(value)
     if any(_redactor.is_secret(name) for name in path.split(".")):
         return "[redacted]"
-    text = repr(_redactor.value(value))
-    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+    clear = _redactor.value(value)
+    text = repr(clear)
+    if len(text) <= _SHOWN_MAX:
+        return text
+    if isinstance(clear, str) and isinstance(other, str):
+        # Of long texts the part where they differ.
+        pairs = enumerate(zip(clear, _redactor.value(other), strict=False))
+        begin = max(next((at for at, (one, two) in pairs if one != two), len(clear)) - _BEFORE, 0)
+        if begin:
+            rest = clear[begin : begin + _SHOWN_MAX]
+            return f"...{rest!r}{'...' if begin + _SHOWN_MAX < len(clear) else ''}"
+    return f"{text[:_SHOWN_MAX]}..."

@@ -123,6 +123,8 @@ def changed(given: Any, parameters: Parameters) -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for path, value in parameters.items():
+        if not isinstance(path, str | tuple) or not path:
+            raise InvalidKey(f"{path!r} is no path: value.plan.0, or a tuple of its parts", code="replay.path")
         root, *steps = path.split(".") if isinstance(path, str) else path
         if root not in _CHANGEABLE or not hasattr(given, str(root)):
             raise InvalidKey(f"{path!r} begins with none of {', '.join(_CHANGEABLE)}", code="replay.path")

@@ -23,6 +23,16 @@ from spellkeep.value import decode, encode
 
 _redactor = Redactor()
 
+REGISTERED = object()
+"""In place of a hook: the one that is registered under the name of the execution."""
+
+
+def check_hook(hook: Any) -> None:
+    """Raises: TypeError."""
+    if not callable(hook) and not isinstance(hook, Validator | Observer):
+        more = "; text names one for isolate=True" if isinstance(hook, str) else ""
+        raise TypeError(f"a hook is a function, a Validator or an Observer, not {hook!r}{more}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Callee:
@@ -38,8 +48,7 @@ class Callee:
             hook = hook()
         if isinstance(hook, Validator | Observer):
             return cls(call=hook.decide, may=hook.fail_closed)
-        if not callable(hook):
-            raise TypeError(f"a hook is a function, a Validator or an Observer, not {hook!r}")
+        check_hook(hook)
         return cls(call=hook)
 
 
