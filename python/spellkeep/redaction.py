@@ -78,7 +78,7 @@ class Redactor:
         return self._pattern.sub(HIDDEN, text)
 
     def entry(self, key: str | None, value: Any) -> Any:
-        """The value of an entry without secrets; nothing of it where the key names one, as ``context/password`` does."""
+        """The value of an entry without secrets; nothing of it where the key names one (``context/token``)."""
         secret = value is not None and key is not None and any(map(self.is_secret, key.split("/")))
         return HIDDEN if secret else self.value(value)
 
