@@ -36,23 +36,28 @@ class _Feed:
 
     def __init__(self) -> None:
         self._cursors: dict[int, Changes] = {}
-        self._last: tuple[int, list[Change], int] = (-1, [], 0)
+        self._last: tuple[int, list[Change], bool] = (-1, [], False)
+        # Whether a batch is read to its end, however long it is.
+        self.whole = False
 
     def read(self, state: StateManager, position: int) -> list[Change]:
         """The next changes behind `position`; none: there are none yet."""
-        since, changes, _ = self._last
-        if since == position:
+        since, changes, whole = self._last
+        if since == position and whole >= self.whole:
             return changes
+        whole = self.whole
         cursor = self._cursors.pop(position, None)
         if cursor is None:
             cursor = state.changes(since=position)
         changes = take(cursor, _CHUNK)
+        while whole and changes and changes[-1].in_batch and (more := take(cursor, _CHUNK)):
+            changes += more
         end = changes[-1].version if changes else position
         while len(self._cursors) >= _CURSORS_MAX:
             self._cursors.pop(next(iter(self._cursors)))
         self._cursors[end] = cursor
         if changes:
-            self._last = (position, changes, end)
+            self._last = (position, changes, whole)
         return changes
 
 
@@ -87,6 +92,7 @@ class Consumer:
             self._noted[hook.name] = hook
             if delivery is not None:
                 self._deliveries[hook.name] = delivery
+                self._feed.whole |= delivery.whole_batches
             if not self._thread.is_alive() and self._stop_at is None:
                 self._thread.start()
         self._wakened.set()
