@@ -14,6 +14,7 @@ from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
+from spellkeep.hooks.hand import Hand
 from spellkeep.hooks.keeping import HistoryKeeper, HistoryRetention
 from spellkeep.hooks.log import HOOKS, POSITIONS, HookLog, Row
 from spellkeep.hooks.registered import Registered
@@ -29,6 +30,8 @@ _POLL_S = 0.02
 _IDLE_S = 0.05
 _CURSORS_MAX = 8
 _CLOSE_S = 5.0
+# One that takes longer with what it was given does it in a thread of its own, and the others go on.
+_PATIENCE_S = 0.1
 
 
 class _Feed:
@@ -74,6 +77,7 @@ class Consumer:
         self._moved = threading.Condition(self._lock)
         self._wakened = threading.Event()
         self._rounds_count = 0
+        self._unwritten = False
         self._stop_at: float | None = None
         self._feed = _Feed()
         self._unregistered = positions_of(state)
@@ -82,7 +86,9 @@ class Consumer:
         # Executions that could not be written yet.
         self._pending: dict[str, tuple[list[Row], dict[int, str]]] = {}
         self._thread = threading.Thread(target=self._work, name="spellkeep-hooks", daemon=True)
+        self._hand: Hand | None = None
         self.last_error: str | None = None
+        self.left: dict[str, int] = {}
 
     def add(self, hook: Registered, delivery: Delivery | None, log: HookLog) -> None:
         """Take a hook: one that changes are delivered to, or whose executions are only noted."""
@@ -149,21 +155,23 @@ class Consumer:
         if self._rounds_count < rounds_count:
             return False
         waiting = [each for each in self._deliveries.values() if each.hook.enabled and not each.stuck]
-        return all(each.position >= version and not each.rows and not each.busy for each in waiting) and not any(
-            rows for rows, _ in list(self._pending.values())
-        )
+        through = (each.position >= version and not (each.rows or each.busy or each.unkept) for each in waiting)
+        return all(through) and not any(rows for rows, _ in list(self._pending.values()))
 
     def end(self, version: int) -> None:
         """Deliver what can be delivered soon, store where everybody stands, and end the thread."""
         if not self._thread.is_alive():
             return
-        inside = threading.get_ident() == self._thread.ident
-        if not inside:
+        here = threading.get_ident()
+        # A hook does not wait for itself.
+        if here not in {self._thread.ident, *(each.inside for each in self._deliveries.values())}:
             self._still(version)
         self._stop_at = time.monotonic()
         self._wakened.set()
-        if not inside:
+        if here != self._thread.ident:
             self._thread.join(_CLOSE_S)
+        behind = {name: version - each.stored_position for name, each in list(self._deliveries.items())}
+        self.left = {name: count for name, count in behind.items() if count > 0}
 
     def _still(self, version: int) -> None:
         """Wait while something moves: a hook that is held back, or hangs, is no reason to wait for."""
@@ -174,7 +182,8 @@ class Consumer:
             waiting = [
                 each
                 for each in self._deliveries.values()
-                if each.hook.enabled and not each.stuck and each.not_before <= now + 0.1 and each.position < version
+                if each.hook.enabled and not (each.stuck or each.hangs)
+                if each.not_before <= now + 0.1 and each.position < version
             ]
             return not waiting or now >= until or not self._thread.is_alive()
 
@@ -186,6 +195,13 @@ class Consumer:
     # The thread.
 
     def _work(self) -> None:
+        try:
+            self._rounds()
+        finally:
+            if self._hand is not None:
+                self._hand.end()
+
+    def _rounds(self) -> None:
         while True:
             stopping = self._stop_at is not None
             state = self._state()
@@ -193,7 +209,9 @@ class Consumer:
                 return
             try:
                 moved = False if stopping else self._round(state)
+                self._unwritten = True
                 self._store(state, everything=stopping)
+                self._unwritten = False
                 for keeper in list(self._keepers.values()):
                     if keeper.due and not stopping:
                         keeper.turn(state, self.retention)
@@ -229,7 +247,12 @@ class Consumer:
         for each in list(self._deliveries.values()):
             if self._stop_at is not None:
                 break
+            if each.busy and not each.on_loop:
+                each.watch()
             if each.busy or not each.hook.enabled or each.not_before > time.monotonic():
+                continue
+            # What it learns more could not be written either.
+            if each.keeper is not None and self._unwritten:
                 continue
             before = each.position
             try:
@@ -243,9 +266,33 @@ class Consumer:
                 continue
             # It may have been switched off while they were read.
             if changes and each.hook.enabled:
-                each.deliver(changes, changes[-1].version, self._wakened.set)
+                if each.on_loop:
+                    each.deliver(changes, changes[-1].version, self._wakened.set)
+                else:
+                    self._hand_over(each, changes)
                 moved = moved or each.position > before or each.busy
         return moved
+
+    def _hand_over(self, each: Delivery, changes: list[Change]) -> None:
+        """Deliver in another thread, so that a hook that hangs has only that one."""
+        wake = self._wakened.set
+
+        def deliver() -> None:
+            try:
+                each.deliver(changes, changes[-1].version, wake)
+            finally:
+                each.hangs = each.busy = False
+                wake()
+
+        each.given_to_thread()
+        try:
+            self._hand = self._hand or Hand()
+        except RuntimeError:
+            # At the end of the interpreter there are no more threads.
+            deliver()
+            return
+        if not self._hand.do(deliver, _PATIENCE_S):
+            self._hand = None
 
     def _store(self, state: StateManager, *, everything: bool = False) -> None:
         """Positions and executions since the last time, of all hooks, in one batch."""
@@ -263,7 +310,8 @@ class Consumer:
                     each.rows, each.errors = [], {}
                 rows += hook._take_notes()
                 moved = 0 if each is None else each.position - each.stored_position
-                if not rows and moved < (1 if everything else _STORE_AFTER):
+                unkept = each is not None and each.unkept
+                if not (rows or unkept) and moved < (1 if everything else _STORE_AFTER):
                     continue
                 log.lock.acquire()
                 logs.append((log, bool(rows)))
@@ -272,6 +320,8 @@ class Consumer:
                     log.add(batch, rows, errors)
                 position = None if each is None else each.position
                 batch.set(HOOKS, POSITIONS + name, {"version": position, "figures": hook.stored_figures()})
+                for kept in each.keeper.keep() if each is not None and each.keeper is not None else ():
+                    batch.set(*kept)
                 if each is not None:
                     stored.append((each, each.position))
             if len(batch):
@@ -284,7 +334,9 @@ class Consumer:
                     # What others could not write, and are too busy to write now, stays.
                     self._pending.pop(name, None)
                 for each, position in stored:
-                    each.stored_position = position
+                    each.stored_position, each.unkept = position, False
+                    if each.keeper is not None:
+                        each.keeper.kept()
                 if stored:
                     self.hold(state)
         finally:

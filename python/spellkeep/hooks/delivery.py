@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from spellkeep import _core
 from spellkeep.changes import Change
+from spellkeep.hooks.base import Keeper
 from spellkeep.hooks.log import FAILED, PROCEEDED, RETRY, SKIPPED, Row
 from spellkeep.hooks.registered import Registered
 from spellkeep.hooks.result import HookResult
@@ -19,6 +20,8 @@ from spellkeep.hooks.result import HookResult
 # Between attempts, doubled each time.
 _BACKOFF_S = 0.05
 _BACKOFF_MAX_S = 10.0
+# What is over before is no call that hangs, whatever its budget: the machine may be busy.
+_HANGS_S = 1.0
 
 DEPTH_MAX = 8
 """What is so many hooks deep is delivered to none."""
@@ -56,11 +59,21 @@ class Delivery:
         not_before: when it may be tried again.
         busy: whether an event loop, or a thread, has a chunk of it.
         inside: the thread that runs it.
+        hangs: whether a call goes on beyond its budget.
+        keeper: what knows more than a position, to be kept with it.
+        unkept: whether it may have learned something since.
         whole_batches: whether it is given batches, each at once.
     """
 
     def __init__(
-        self, hook: Registered, position: int, *, batch: bool, attempts_max: int, loop: asyncio.AbstractEventLoop | None
+        self,
+        hook: Registered,
+        position: int,
+        *,
+        batch: bool,
+        attempts_max: int,
+        loop: asyncio.AbstractEventLoop | None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._operations = [point.operation for point in hook.points if not point.is_before]
         self.whole_batches = "batch" in self._operations
@@ -71,16 +84,38 @@ class Delivery:
         self.not_before = 0.0
         self.busy = False
         self.inside: int | None = None
+        self.hangs = self.unkept = False
+        self.keeper = keeper
         self.given_up_count = self.dropped_count = self.too_deep_count = 0
         self._batch = batch or self.whole_batches
         self._attempts_max = attempts_max
         self._attempts = 0
         self._loop = loop
+        # Executions when it was looked at, and since when there are no more.
+        self._watched = (-1, 0.0)
 
     @property
     def stuck(self) -> bool:
         """Whether nothing more can happen to it: its event loop is closed."""
         return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether it runs on an event loop."""
+        return self._loop is not None
+
+    def watch(self) -> None:
+        """Look whether a call goes on beyond its budget, and for a second, while a thread has a chunk of it."""
+        count, now = self.hook._figures()["count"], time.monotonic()
+        if count != self._watched[0]:
+            self._watched = count, now
+        elif now - self._watched[1] > max(self.hook.budget_s, _HANGS_S) and not self.hangs:
+            self.hangs = True
+            self.hook.overdue()
+
+    def given_to_thread(self) -> None:
+        """A thread is about to have a chunk of it."""
+        self.busy, self._watched = True, (self.hook._figures()["count"], time.monotonic())
 
     def deliver(self, changes: list[Change], end: int, wake: Callable[[], None]) -> None:
         """Give the hook what it wants of these changes, which come right behind its position and go up to `end`.
@@ -94,6 +129,7 @@ class Delivery:
             picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
             given = [_Given(picked, max(depths))] if picked and self._batch else []
         if picked:
+            self.unkept = self.keeper is not None
             if self._loop is not None:
                 self._send(given or list(map(_Given.one, picked, depths)), end, too_deep, wake)
                 return

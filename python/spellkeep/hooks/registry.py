@@ -14,7 +14,7 @@ from spellkeep.correlation import current_correlation
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
 from spellkeep.hooks.accounts import HookAccounts
 from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop, when_of
-from spellkeep.hooks.base import Observer, Validator
+from spellkeep.hooks.base import Keeper, Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
 from spellkeep.hooks.log import DISABLED, HOOKS, HookLog, begin_at, forget, kept
@@ -165,6 +165,7 @@ class HookRegistry(HookAccounts):
                 attempts_max=attempts_max,
                 since=since,
             ),
+            hook if isinstance(hook, Keeper) else None,
         )
         return chosen
 
@@ -192,6 +193,7 @@ class HookRegistry(HookAccounts):
         points: Iterable[HookPoint | str],
         filter: _core.HookFilter,
         how: How,
+        keeper: Keeper | None = None,
     ) -> None:
         state = self._opened()
         check_name(name)
@@ -223,7 +225,10 @@ class HookRegistry(HookAccounts):
                     batch=how.batch,
                     attempts_max=how.attempts_max,
                     loop=loop,
+                    keeper=keeper,
                 )
+                if keeper is not None:
+                    keeper.restore(state, name)
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state)
@@ -245,7 +250,9 @@ class HookRegistry(HookAccounts):
         state, consumer = self._state(), self._consumer
         log = None if consumer is None else consumer.log(hook.name)
         if state is not None and log is not None:
-            write_now(state, log, (0, -(-ns // 1000), outcome, context.digest), context, error, answered)
+            recorded = context._recorded
+            row = (0, -(-ns // 1000), outcome, context.digest, *([recorded] if recorded else ()))
+            write_now(state, log, row, context, error, answered)
 
     def _install(self, state: StateManager) -> None:
         """Under the lock: from now on the operations run these."""
