@@ -1,6 +1,6 @@
 //! `HookContext`: what a hook is told about an operation. Nothing is decoded before it is asked for.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -35,7 +35,8 @@ pub struct HookContext {
     if_version: Option<u64>,
     metadata: OnceLock<Py<PyDict>>,
     operations: Option<Py<PyTuple>>,
-    recorded: Mutex<Recorded>,
+    /// Not there before something is recorded: most hooks record nothing.
+    recorded: OnceLock<Mutex<Recorded>>,
     table: Py<HookTable>,
 }
 
@@ -106,7 +107,7 @@ impl HookContext {
             if_version: None,
             metadata: OnceLock::new(),
             operations: None,
-            recorded: Mutex::default(),
+            recorded: OnceLock::new(),
             table,
         }
     }
@@ -142,9 +143,13 @@ impl HookContext {
         })
     }
 
+    fn recorded_yet(&self) -> Option<MutexGuard<'_, Recorded>> {
+        Some(self.recorded.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What the hook that ran last recorded.
     pub fn take_recorded(&self) -> Recorded {
-        std::mem::take(&mut self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
+        self.recorded_yet().map(|mut recorded| std::mem::take(&mut *recorded)).unwrap_or_default()
     }
 
     /// XXH3 of everything that the hook is given; of a batch, of its operations.
@@ -230,7 +235,8 @@ impl HookContext {
         encode_into(py, &function.call0()?, self.shared.limits(StateClass::Standard), &mut bytes)?;
         // As a replay will give it.
         let made = decode(py, &bytes, None)?;
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorded = self.recorded.get_or_init(Mutex::default);
+        let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
         if recorded.iter().map(|each| each.len()).sum::<usize>() + bytes.len() > RECORDED_BYTES_MAX {
             let detail = format!("an execution records at most {RECORDED_BYTES_MAX} bytes");
             return Err(raise(py, "LimitExceeded", "hook.recorded", &detail, None));
@@ -242,8 +248,8 @@ impl HookContext {
     /// What the hook that is running recorded so far, encoded.
     #[getter(_recorded)]
     fn py_recorded<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.iter().map(|each| PyBytes::new(py, each)).collect()
+        let recorded = self.recorded_yet();
+        recorded.iter().flat_map(|recorded| recorded.iter()).map(|each| PyBytes::new(py, each)).collect()
     }
 
     /// The version that the caller wants to be there; None: any.
