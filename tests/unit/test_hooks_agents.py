@@ -182,6 +182,20 @@ def test_every_whole_load_is_asked_about_and_told_of(state: StateManager, name: 
         LOADS[name](state)
 
 
+def test_a_replayed_hook_that_loads_asks_and_tells_nobody(state: StateManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, asked, told = list[Any](), list[Any](), list[Any]()
+    monkeypatch.setattr("sys.excepthook", lambda *what: said.append(what))
+    Scout().save(state)
+    state.hooks.before("set", name="loads")(lambda context: state.load_agent_state("scout") and None)
+    state.set(StateScope.GLOBAL, "a", 1)
+    state.hooks.before("agent_load", name="ask")(lambda context: asked.append(context.scope))
+    state.hooks.after("agent_load", name="told")(told.append)
+    assert state.hooks.drain(10)
+    before = state.last_version
+    assert state.replay.verify(state.replay.select(hook="loads")).counts == {"same": 1}
+    assert (state.last_version, said, asked, told) == (before, [], [], [])
+
+
 def test_a_load_of_nothing_is_asked_about_and_not_told_of(state: StateManager) -> None:
     asked, told = list[Any](), list[Any]()
     state.hooks.before("agent_load", name="ask")(lambda context: asked.append(context.scope))

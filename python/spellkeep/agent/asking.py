@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from spellkeep._hooks import ask, asks, tells
+from spellkeep.correlation import current_correlation
 from spellkeep.errors import StateError
 from spellkeep.scope import StateScope
 
@@ -61,7 +62,9 @@ def loading(state: StateManager, scope: StateScope, version: int = 0) -> Iterato
 
 def _tell(state: StateManager, scope: StateScope, version: int) -> int:
     """An event in the log, for those who are registered: a load leaves nothing else that they could be given."""
-    if state.read_only:
+    current = current_correlation()
+    # What is replayed writes nothing.
+    if state.read_only or (current is not None and current.read_only):
         return 0
     try:
         return state.events._emit(scope, "agent.load", {"version": version or None}, None, False)
