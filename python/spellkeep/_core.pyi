@@ -704,7 +704,10 @@ class HookContext:
     def version(self) -> int:
         """The version of what is there now; 0: nothing is. Of a load the one that is asked for; 0: the last."""
     def recorded(self, function: Callable[[], Any]) -> Any:
-        """What `function` returns, kept with this execution: a replay is given that, and does not call it."""
+        """What `function` returns, kept with this execution: a replay is given that, and does not call it.
+
+        Raises: LimitExceeded (hook.recorded) above 4 KiB for each execution; NotSerializable; what `function` raises.
+        """
     @property
     def if_version(self) -> int | None:
         """The version that the caller wants to be there; None: any."""

@@ -160,8 +160,12 @@ class Consumer:
 
     def end(self, version: int) -> None:
         """Deliver what can be delivered soon, store where everybody stands, and end the thread."""
-        if not self._thread.is_alive():
-            return
+        if self._thread.is_alive():
+            self._finish(version)
+        behind = {name: version - each.stored_position for name, each in list(self._deliveries.items())}
+        self.left = {name: count for name, count in behind.items() if count > 0}
+
+    def _finish(self, version: int) -> None:
         here = threading.get_ident()
         # A hook does not wait for itself.
         if here not in {self._thread.ident, *(each.inside for each in self._deliveries.values())}:
@@ -170,8 +174,6 @@ class Consumer:
         self._wakened.set()
         if here != self._thread.ident:
             self._thread.join(_CLOSE_S)
-        behind = {name: version - each.stored_position for name, each in list(self._deliveries.items())}
-        self.left = {name: count for name, count in behind.items() if count > 0}
 
     def _still(self, version: int) -> None:
         """Wait while something moves: a hook that is held back, or hangs, is no reason to wait for."""
