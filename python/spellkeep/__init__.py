@@ -20,6 +20,7 @@ from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.read_view import ReadView, ScopeView
 from spellkeep.scope import StateScope
+from spellkeep.sessions import Session, SessionInfo
 from spellkeep.store import StateManager, open
 from spellkeep.value import DictView, Limits, SequenceView, Tagged, register
 
@@ -38,6 +39,8 @@ __all__ = [
     "ScopeHandle",
     "ScopeView",
     "SequenceView",
+    "Session",
+    "SessionInfo",
     "StateClass",
     "StateManager",
     "StateScope",

@@ -56,9 +56,14 @@ class AgentCalls:
         return self.agent(agent_id).save(state)
 
     def load_agent_state(self, agent_id: str) -> dict[str, Any] | None:
-        """The whole state of an agent, as of one moment; None when there is none."""
+        """The whole state of an agent, as of one moment; None when there is none. Raises: HookVeto, as hooks say."""
+        from spellkeep.agent.asking import loading
+
         agent = self.agent(agent_id)
-        return agent.to_dict() if agent.exists else None
+        with loading(agent.store, agent.scope) as done:
+            loaded = agent.to_dict() if agent.exists else None
+            done(loaded is not None)
+        return loaded
 
     def list_saved_agents(self) -> list[str]:
         """The ids of all agents that were saved. Cost: O(scopes)."""

@@ -21,6 +21,7 @@ __all__ = [
     "EntryBuffer",
     "Events",
     "Hook",
+    "HookAsked",
     "HookContext",
     "HookFilter",
     "HookTable",
@@ -34,6 +35,7 @@ __all__ = [
     "Tagged",
     "ViewIter",
     "correlation_var",
+    "hook_ask",
     "hook_call",
     "hook_deliver",
     "hook_digest",
@@ -680,17 +682,19 @@ class HookContext:
     """One operation that is about to happen. Nothing is decoded before it is asked for."""
 
     @property
-    def operation(self) -> Literal["set", "delete", "clear", "batch"]:
+    def operation(
+        self,
+    ) -> Literal["set", "delete", "clear", "batch", "agent_save", "agent_load", "session_start", "session_end"]:
         """What is about to happen."""
     @property
     def scope(self) -> StateScope | None:
         """Where; None of a batch."""
     @property
     def key(self) -> str | None:
-        """Which key; None of a clear and of a batch."""
+        """Which key; None of everything but a set and a delete."""
     @property
     def value(self) -> Any:
-        """The value to be stored, decoded anew at each access; None of everything but a set."""
+        """The value, decoded anew at each access: of a set, of the save of an agent, of a session. Else None."""
     @property
     def value_bytes(self) -> int:
         """Encoded bytes of the value."""
@@ -699,7 +703,12 @@ class HookContext:
         """The value that is there now, decoded anew at each access; None: nothing is."""
     @property
     def version(self) -> int:
-        """The version of what is there now; 0: nothing is."""
+        """The version of what is there now; 0: nothing is. Of a load the one that is asked for; 0: the last."""
+    def recorded(self, function: Callable[[], Any]) -> Any:
+        """What `function` returns, kept with this execution: a replay is given that, and does not call it.
+
+        Raises: LimitExceeded (hook.recorded) above 4 KiB for each execution; NotSerializable; what `function` raises.
+        """
     @property
     def if_version(self) -> int | None:
         """The version that the caller wants to be there; None: any."""
@@ -723,6 +732,18 @@ class HookContext:
         """The store; None when it is gone."""
     @property
     def _class_number(self) -> int: ...
+    @property
+    def _recorded(self) -> list[bytes]: ...
+
+@final
+class HookAsked:
+    """That no hook refused."""
+
+    @property
+    def value(self) -> Any:
+        """The value as the hooks leave it."""
+    def done(self, version: int) -> None:
+        """Say which version came of it."""
 
 @disjoint_base
 class Hook:
@@ -735,7 +756,7 @@ class Hook:
     def _free(self) -> bool: ...
     def _set_free(self, free: bool) -> None: ...
     def _count(self, outcome: int, ns: int) -> None: ...
-    def _take_notes(self) -> list[tuple[int, int, int, int]]: ...
+    def _take_notes(self) -> list[Any]: ...
     def _figures(self) -> dict[str, Any]: ...
 
 @final
@@ -743,6 +764,11 @@ class HookTable:
     """The hooks of a store, per point in the order in which they run."""
 
     def __new__(cls, state: Store, points: Sequence[Sequence[Hook]]) -> Self: ...
+
+def hook_ask(
+    store: Store, table: HookTable, operation: str, scope: StateScope, value: Any = None, version: int = 0
+) -> HookAsked:
+    """Run the hooks before `operation`; raises what a validator says."""
 
 def hook_digest(operation: str, scope: StateScope, key: str, class_number: int, value: bytes) -> int:
     """The digest of what a hook is given of an operation; `value` is encoded; what there is none of is empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spellkeep.scope import StateScope
 
@@ -33,6 +33,26 @@ def positions_of(state: StateManager) -> dict[str, int]:
         if stored is not None and stored["version"] is not None:
             found[key.removeprefix("position/")] = int(stored["version"])
     return found
+
+
+def asks(state: StateManager, operation: str) -> bool:
+    """Whether a hook runs before `operation`. Cost: a look into two dicts."""
+    hooks: HookRegistry | None = state.__dict__.get("_hooks")
+    return hooks is not None and operation in hooks._asked
+
+
+def tells(state: StateManager, operation: str) -> bool:
+    """Whether a hook is registered for after `operation`."""
+    hooks: HookRegistry | None = state.__dict__.get("_hooks")
+    return hooks is not None and operation in hooks._told_of
+
+
+def ask(state: StateManager, operation: str, scope: StateScope, value: Any = None, version: int = 0) -> Any:
+    """Ask the hooks before `operation`; return an object with the value as they leave it, whose ``done`` is told the
+    version that came of it. None: nobody asks. Raises what a validator says."""
+    if not asks(state, operation):
+        return None
+    return state.hooks._ask(operation, scope, value, version)
 
 
 class HookCalls:

@@ -157,6 +157,12 @@ class CircuitBreaker:
         ):
             self._open()
 
+    def trip(self) -> None:
+        """Open it, whatever the attempts were."""
+        with self._lock:
+            if self._opened_at is None or self._probing:
+                self._open()
+
     def abandoned(self) -> None:
         """An attempt that was allowed ended without saying anything about what was tried."""
         with self._lock:

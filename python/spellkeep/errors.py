@@ -82,8 +82,9 @@ class LimitExceeded(StateError, ValueError):
 
     Codes ``value.*``, with the place inside the value as ``path``; ``batch.operations batch.bytes``;
     ``ttl.out_of_range``; ``view.count view.max_age``; ``store.option``; ``log.trimmed``: the log no longer goes back
-    that far; ``hook.count hook.option``; ``hook.depth``: hooks that write run each other without end;
-    ``replay.option replay.count``; ``replay.trimmed``: the log no longer has what a replayed hook asked for.
+    that far; ``hook.count hook.option``; ``hook.recorded``: more than an execution may record; ``hook.depth``: hooks
+    that write run each other without end; ``replay.option replay.count``; ``replay.trimmed``: the log no longer has
+    what a replayed hook asked for.
     """
 
     path: str | None = None

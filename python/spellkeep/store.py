@@ -25,13 +25,13 @@ from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
 from spellkeep.read_view import ReadView
 from spellkeep.scope import StateScope
+from spellkeep.sessions import SessionCalls
 from spellkeep.value import Limits
 
 __all__ = ["Durability", "StateManager", "open"]
 
 Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
-
 
 # By identity. Not a WeakSet: that cannot be walked while another thread adds to it, and daemon threads run at exit.
 _open_stores: weakref.WeakValueDictionary[int, StateManager] = weakref.WeakValueDictionary()
@@ -50,7 +50,7 @@ def _close_all() -> None:
             sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
-class StateManager(AgentCalls, HookCalls, ReplayCalls, TimelineCalls, _core.Store):
+class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCalls, _core.Store):
     """An open store. Made by `open`; shared by all threads of the process; closed by ``close`` or ``with``.
 
     Every call has an async twin with an ``a`` in front (``aset``, ``aget``, ...). Reads and writes answer from memory

@@ -41,7 +41,7 @@ def refused(call, *given, **named):
 with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
     hooks = state.hooks
     traces = Debugging(values=True)
-    for number, hook in enumerate((Metrics(), Caching(), Audit(state), traces, Logging(show_value=True))):
+    for number, hook in enumerate((Metrics(), Caching(), Audit(), traces, Logging(show_value=True))):
         hooks.register(hook, name=f"after-{number}")
     hooks.register(Validation({"type": "object"}), key="valid/*", name="validation")
     hooks.register(Security(), key="hidden/*", name="security")

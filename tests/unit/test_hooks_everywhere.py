@@ -68,7 +68,8 @@ STORE: Recipes = {
     ],
 }
 STORE_READS = [
-    *("atimeline", "awhy", "replay", "timeline", "why"),
+    # Sessions keep their own in custom:spellkeep.sessions; tests/unit/test_sessions.py.
+    *("atimeline", "awhy", "replay", "timeline", "why", "session", "asession", "sessions", "asessions"),
     # They write where no hook runs.
     *("_begin_replays", "_end_replays"),
     "acheckpoint",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from spellkeep.agent import forks, past, whole
+from spellkeep.agent import asking, forks, past, whole
 from spellkeep.agent.conversation import Conversation
 from spellkeep.agent.difference import Difference
 from spellkeep.agent.layout import AGENT, CONTEXT, CUSTOM, METADATA, RETENTION, SCHEMA, STATUS, TAG, named
@@ -235,10 +235,12 @@ class Agent(AgentView):
         ``messages`` (a list), ``context``, ``custom``, ``tools`` (dicts) are saved by their items, everything else of
         `state` by its name. What `state` does not have is removed.
 
-        Raises: NotSerializable, LimitExceeded (value.*); InvalidKey; StorageFailed, Poisoned; ReadOnly; Closed, Forked.
+        Raises: NotSerializable, LimitExceeded (value.*); InvalidKey; HookVeto; StorageFailed, Poisoned; ReadOnly;
+            Closed, Forked.
         Cost: a walk over `state`, and one record per item that differs.
         """
-        return self._save_seen(lambda: whole.change_to(self, state))
+        with asking.saving(self, state) as (asked, done):
+            return done(self._save_seen(lambda: whole.change_to(self, asked)))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain values, as of one moment: what ``load_agent_state`` gives."""
@@ -249,7 +251,8 @@ class Agent(AgentView):
 
     async def asave(self, state: Mapping[str, Any]) -> int:
         """As ``save``, without blocking the event loop."""
-        return await self._aacknowledged(self._write(lambda: whole.change_to(self, state)))
+        with asking.saving(self, state) as (asked, done):
+            return await self._aacknowledged(done(self._write(lambda: whole.change_to(self, asked))))
 
     # The past.
 
@@ -262,10 +265,15 @@ class Agent(AgentView):
 
         A version between two saves shows the earlier one, a time the last save up to it.
 
-        Raises: KeyMissing (agent.version_missing) before its first save, or where retention has cleared the past away.
+        Raises: KeyMissing (agent.version_missing) before its first save, or where retention has cleared the past away;
+            HookVeto.
         Cost: of a version or tag, O(log messages); of a time, O(entries).
         """
-        return AgentView(self._id, Source(self._saver.handle, past.resolve(self._saver, when)))
+        version = past.resolve(self._saver, when)
+        with asking.loading(self.store, self.scope, version) as done:
+            view = AgentView(self._id, Source(self._saver.handle, version))
+            done(True)
+        return view
 
     def diff(self, old: int | datetime | str, new: int | datetime | str | None = None) -> Difference:
         """What changed from `old` to `new`, by default to now; ``str()`` of it is for people."""

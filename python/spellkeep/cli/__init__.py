@@ -9,6 +9,7 @@ A leaf: it uses nothing but the public API. One file per group of commands:
     agents      agent ls show versions diff fork restore tag prune rm
     events      events emit ls
     timeline    timeline why
+    sessions    sessions
     hooks       hooks ls stats history retention enable disable forget
     replay      replay ls run compare
     schedules   replay schedule add ls rm run-due
@@ -30,6 +31,7 @@ from spellkeep.cli.inspect import history, stats
 from spellkeep.cli.replay import replay
 from spellkeep.cli.root import cli
 from spellkeep.cli.schedules import schedule
+from spellkeep.cli.sessions import sessions
 from spellkeep.cli.timeline import timeline, why
 from spellkeep.cli.verifying import salvage, verify
 
@@ -37,7 +39,7 @@ __all__ = ["cli", "main", "schedule"]
 
 for _command in (
     *(get, set_, ls, rm, history, stats, verify, salvage, ingest, agent),
-    *(events, hooks, timeline, why, replay, demo),
+    *(events, hooks, sessions, timeline, why, replay, demo),
 ):
     cli.add_command(_command)
 

@@ -64,6 +64,11 @@ class HookAccounts:
         position = None if self._consumer is None else self._consumer.position
         return 0 if position is None else max(self._opened().last_version - position, 0)
 
+    @property
+    def left(self) -> dict[str, int]:
+        """After `close`: by name, how many versions an after-hook was not given: the next process gives them."""
+        return {} if self._consumer is None else dict(self._consumer.left)
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until every after-hook was given everything up to now, and that is stored; whether it came to that.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import _core
@@ -55,7 +55,8 @@ def running_loop(name: str) -> asyncio.AbstractEventLoop:
         raise TypeError(f"hook {name!r} is async: register it where an event loop is running") from None
 
 
-def when_of(points: Iterable[HookPoint], batch: bool) -> str:
+def when_of(points: Sequence[HookPoint], batch: bool) -> str:
     """What the history says of when a hook with these points runs."""
     before = {point.is_before for point in points}
-    return "both" if len(before) > 1 else "before" if True in before else "lists" if batch else "after"
+    lists = batch or HookPoint.AFTER_BATCH in points
+    return "both" if len(before) > 1 else "before" if True in before else "lists" if lists else "after"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spellkeep.changes import StateClass
 from spellkeep.hooks.result import HookPoint, HookResult
-from spellkeep.scope import ScopeKind
+from spellkeep.scope import ScopeKind, StateScope
+
+if TYPE_CHECKING:
+    from spellkeep.store import StateManager
 
 
 class _HookObject(ABC):
@@ -37,6 +40,25 @@ class _HookObject(ABC):
     @abstractmethod
     def decide(self, context: Any) -> HookResult | None:
         """Answer: a `HookContext` before an operation, a `Change` after it."""
+
+
+class Keeper(ABC):
+    """What an after-hook knows that must fit its position exactly: it is kept in the batch that stores that.
+
+    Called by the thread that delivers, and never while the hook runs.
+    """
+
+    @abstractmethod
+    def restore(self, state: StateManager, name: str) -> None:
+        """Be what was kept under this name. Before anything is delivered."""
+
+    @abstractmethod
+    def keep(self) -> Iterable[tuple[StateScope, str, Any]]:
+        """What is to be kept as of now. Asked again when it could not be written."""
+
+    def kept(self) -> None:
+        """That is written."""
+        return None
 
 
 class Validator(_HookObject):

@@ -14,6 +14,7 @@ from spellkeep.batch import Batch
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
+from spellkeep.hooks.hand import Hand
 from spellkeep.hooks.keeping import HistoryKeeper
 from spellkeep.hooks.log import HOOKS, POSITIONS, HookLog, Row
 from spellkeep.hooks.registered import Registered
@@ -30,6 +31,8 @@ _POLL_S = 0.02
 _IDLE_S = 0.05
 _CURSORS_MAX = 8
 _CLOSE_S = 5.0
+# One that takes longer with what it was given does it in a thread of its own, and the others go on.
+_PATIENCE_S = 0.1
 
 
 class _Feed:
@@ -37,23 +40,28 @@ class _Feed:
 
     def __init__(self) -> None:
         self._cursors: dict[int, Changes] = {}
-        self._last: tuple[int, list[Change], int] = (-1, [], 0)
+        self._last: tuple[int, list[Change], bool] = (-1, [], False)
+        # Whether a batch is read to its end, however long it is.
+        self.whole = False
 
     def read(self, state: StateManager, position: int) -> list[Change]:
         """The next changes behind `position`; none: there are none yet."""
-        since, changes, _ = self._last
-        if since == position:
+        since, changes, whole = self._last
+        if since == position and whole >= self.whole:
             return changes
+        whole = self.whole
         cursor = self._cursors.pop(position, None)
         if cursor is None:
             cursor = state.changes(since=position)
         changes = take(cursor, _CHUNK)
+        while whole and changes and changes[-1].in_batch and (more := take(cursor, _CHUNK)):
+            changes += more
         end = changes[-1].version if changes else position
         while len(self._cursors) >= _CURSORS_MAX:
             self._cursors.pop(next(iter(self._cursors)))
         self._cursors[end] = cursor
         if changes:
-            self._last = (position, changes, end)
+            self._last = (position, changes, whole)
         return changes
 
 
@@ -70,6 +78,7 @@ class Consumer:
         self._moved = threading.Condition(self._lock)
         self._wakened = threading.Event()
         self._rounds_count = 0
+        self._unwritten = False
         self._stop_at: float | None = None
         self._feed = _Feed()
         self._unregistered = positions_of(state)
@@ -77,7 +86,9 @@ class Consumer:
         # Executions that could not be written yet.
         self._pending: dict[str, tuple[list[Row], dict[int, str]]] = {}
         self._thread = threading.Thread(target=self._work, name="spellkeep-hooks", daemon=True)
+        self._hand: Hand | None = None
         self.last_error: str | None = None
+        self.left: dict[str, int] = {}
 
     def add(self, hook: Registered, delivery: Delivery | None, log: HookLog) -> None:
         """Take a hook: one that changes are delivered to, or whose executions are only noted."""
@@ -87,6 +98,7 @@ class Consumer:
             self._noted[hook.name] = hook
             if delivery is not None:
                 self._deliveries[hook.name] = delivery
+                self._feed.whole |= delivery.whole_batches
             if not self._thread.is_alive() and self._stop_at is None:
                 self._thread.start()
         self._wakened.set()
@@ -143,20 +155,24 @@ class Consumer:
         if self._rounds_count < rounds_count:
             return False
         waiting = [each for each in self._deliveries.values() if each.hook.enabled and not each.stuck]
-        return all(each.position >= version and not each.rows and not each.busy for each in waiting) and not any(
-            rows for rows, _ in list(self._pending.values())
-        )
+        through = (each.position >= version and not (each.rows or each.busy or each.unkept) for each in waiting)
+        return all(through) and not any(rows for rows, _ in list(self._pending.values()))
 
     def end(self, version: int) -> None:
         """Deliver what can be delivered soon, store where everybody stands, and end the thread."""
-        if not self._thread.is_alive():
-            return
-        inside = threading.get_ident() == self._thread.ident
-        if not inside:
+        if self._thread.is_alive():
+            self._finish(version)
+        behind = {name: version - each.stored_position for name, each in list(self._deliveries.items())}
+        self.left = {name: count for name, count in behind.items() if count > 0}
+
+    def _finish(self, version: int) -> None:
+        here = threading.get_ident()
+        # A hook does not wait for itself.
+        if here not in {self._thread.ident, *(each.inside for each in self._deliveries.values())}:
             self._still(version)
         self._stop_at = time.monotonic()
         self._wakened.set()
-        if not inside:
+        if here != self._thread.ident:
             self._thread.join(_CLOSE_S)
 
     def _still(self, version: int) -> None:
@@ -168,7 +184,8 @@ class Consumer:
             waiting = [
                 each
                 for each in self._deliveries.values()
-                if each.hook.enabled and not each.stuck and each.not_before <= now + 0.1 and each.position < version
+                if each.hook.enabled and not (each.stuck or each.hangs)
+                if each.not_before <= now + 0.1 and each.position < version
             ]
             return not waiting or now >= until or not self._thread.is_alive()
 
@@ -180,6 +197,13 @@ class Consumer:
     # The thread.
 
     def _work(self) -> None:
+        try:
+            self._rounds()
+        finally:
+            if self._hand is not None:
+                self._hand.end()
+
+    def _rounds(self) -> None:
         while True:
             stopping = self._stop_at is not None
             state = self._state()
@@ -187,7 +211,9 @@ class Consumer:
                 return
             try:
                 moved = False if stopping else self._round(state)
+                self._unwritten = True
                 self._store(state, everything=stopping)
+                self._unwritten = False
                 for keeper in list(self._keepers.values()):
                     if keeper.due and not stopping:
                         keeper.turn(state, retention_of(state))
@@ -223,7 +249,12 @@ class Consumer:
         for each in list(self._deliveries.values()):
             if self._stop_at is not None:
                 break
+            if each.busy and not each.on_loop:
+                each.watch()
             if each.busy or not each.hook.enabled or each.not_before > time.monotonic():
+                continue
+            # What it learns more could not be written either.
+            if each.keeper is not None and self._unwritten:
                 continue
             before = each.position
             try:
@@ -237,9 +268,33 @@ class Consumer:
                 continue
             # It may have been switched off while they were read.
             if changes and each.hook.enabled:
-                each.deliver(changes, changes[-1].version, self._wakened.set)
+                if each.on_loop:
+                    each.deliver(changes, changes[-1].version, self._wakened.set)
+                else:
+                    self._hand_over(each, changes)
                 moved = moved or each.position > before or each.busy
         return moved
+
+    def _hand_over(self, each: Delivery, changes: list[Change]) -> None:
+        """Deliver in another thread, so that a hook that hangs has only that one."""
+        wake = self._wakened.set
+
+        def deliver() -> None:
+            try:
+                each.deliver(changes, changes[-1].version, wake)
+            finally:
+                each.hangs = each.busy = False
+                wake()
+
+        each.given_to_thread()
+        try:
+            self._hand = self._hand or Hand()
+        except RuntimeError:
+            # At the end of the interpreter there are no more threads.
+            deliver()
+            return
+        if not self._hand.do(deliver, _PATIENCE_S):
+            self._hand = None
 
     def _store(self, state: StateManager, *, everything: bool = False) -> None:
         """Positions and executions since the last time, of all hooks, in one batch."""
@@ -257,7 +312,8 @@ class Consumer:
                     each.rows, each.errors = [], {}
                 rows += hook._take_notes()
                 moved = 0 if each is None else each.position - each.stored_position
-                if not rows and moved < (1 if everything else _STORE_AFTER):
+                unkept = each is not None and each.unkept
+                if not (rows or unkept) and moved < (1 if everything else _STORE_AFTER):
                     continue
                 log.lock.acquire()
                 logs.append((log, bool(rows)))
@@ -266,6 +322,8 @@ class Consumer:
                     log.add(batch, rows, errors)
                 position = None if each is None else each.position
                 batch.set(HOOKS, POSITIONS + name, {"version": position, "figures": hook.stored_figures()})
+                for kept in each.keeper.keep() if each is not None and each.keeper is not None else ():
+                    batch.set(*kept)
                 if each is not None:
                     stored.append((each, each.position))
             if len(batch):
@@ -278,7 +336,9 @@ class Consumer:
                     # What others could not write, and are too busy to write now, stays.
                     self._pending.pop(name, None)
                 for each, position in stored:
-                    each.stored_position = position
+                    each.stored_position, each.unkept = position, False
+                    if each.keeper is not None:
+                        each.keeper.kept()
                 if stored:
                     self.hold(state)
         finally:

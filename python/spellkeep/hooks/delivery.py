@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from spellkeep import _core
 from spellkeep.changes import Change
+from spellkeep.hooks.base import Keeper
 from spellkeep.hooks.log import FAILED, PROCEEDED, RETRY, SKIPPED, Row
 from spellkeep.hooks.registered import Registered
 from spellkeep.hooks.result import HookResult
@@ -19,6 +20,8 @@ from spellkeep.hooks.result import HookResult
 # Between attempts, doubled each time.
 _BACKOFF_S = 0.05
 _BACKOFF_MAX_S = 10.0
+# What is over before is no call that hangs, whatever its budget: the machine may be busy.
+_HANGS_S = 1.0
 
 DEPTH_MAX = 8
 """What is so many hooks deep is delivered to none."""
@@ -54,13 +57,26 @@ class Delivery:
         stored_position: what the store has of that.
         rows, errors: executions that the history does not have yet.
         not_before: when it may be tried again.
-        busy: whether the event loop has a chunk of it.
+        busy: whether an event loop, or a thread, has a chunk of it.
         inside: the thread that runs it.
+        hangs: whether a call goes on beyond its budget.
+        keeper: what knows more than a position, to be kept with it.
+        unkept: whether it may have learned something since.
+        whole_batches: whether it is given batches, each at once.
     """
 
     def __init__(
-        self, hook: Registered, position: int, *, batch: bool, attempts_max: int, loop: asyncio.AbstractEventLoop | None
+        self,
+        hook: Registered,
+        position: int,
+        *,
+        batch: bool,
+        attempts_max: int,
+        loop: asyncio.AbstractEventLoop | None,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._operations = [point.operation for point in hook.points if not point.is_before]
+        self.whole_batches = "batch" in self._operations
         self.hook = hook
         self.position = self.stored_position = position
         self.rows: list[Row] = []
@@ -68,42 +84,83 @@ class Delivery:
         self.not_before = 0.0
         self.busy = False
         self.inside: int | None = None
+        self.hangs = self.unkept = False
+        self.keeper = keeper
         self.given_up_count = self.dropped_count = self.too_deep_count = 0
-        self._batch = batch
+        self._batch = batch or self.whole_batches
         self._attempts_max = attempts_max
         self._attempts = 0
         self._loop = loop
-        self._operations = [point.operation for point in hook.points if not point.is_before]
+        # Executions when it was looked at, and since when there are no more.
+        self._watched = (-1, 0.0)
 
     @property
     def stuck(self) -> bool:
         """Whether nothing more can happen to it: its event loop is closed."""
         return self._loop is not None and self._loop.is_closed()
 
+    @property
+    def on_loop(self) -> bool:
+        """Whether it runs on an event loop."""
+        return self._loop is not None
+
+    def watch(self) -> None:
+        """Look whether a call goes on beyond its budget, and for a second, while a thread has a chunk of it."""
+        count, now = self.hook._figures()["count"], time.monotonic()
+        if count != self._watched[0]:
+            self._watched = count, now
+        elif now - self._watched[1] > max(self.hook.budget_s, _HANGS_S) and not self.hangs:
+            self.hangs = True
+            self.hook.overdue()
+
+    def given_to_thread(self) -> None:
+        """A thread is about to have a chunk of it."""
+        self.busy, self._watched = True, (self.hook._figures()["count"], time.monotonic())
+
     def deliver(self, changes: list[Change], end: int, wake: Callable[[], None]) -> None:
         """Give the hook what it wants of these changes, which come right behind its position and go up to `end`.
 
         Afterwards `position` is where it came to; with an event loop, once `busy` is over.
         """
-        picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
+        if self.whole_batches:
+            given, too_deep, end = self._batches(changes)
+            picked = given[-1].changes if given else []
+        else:
+            picked, depths, too_deep = _core.hook_pick(self.hook.filter, changes, self._operations, DEPTH_MAX)
+            given = [_Given(picked, max(depths))] if picked and self._batch else []
         if picked:
+            self.unkept = self.keeper is not None
             if self._loop is not None:
-                self._send(self._given(picked, depths), end, too_deep, wake)
+                self._send(given or list(map(_Given.one, picked, depths)), end, too_deep, wake)
                 return
-            if self._batch:
-                self._run(self._given(picked, depths))
+            if given:
+                self._run(given)
             else:
                 self._run_each(picked, depths)
             if self.position < picked[-1].version:
                 return
         self._came_to(end, too_deep)
 
+    def _batches(self, changes: list[Change]) -> tuple[list[_Given], int, int]:
+        """The batches of more than one record that it is for, how many are too deep, and how far that goes."""
+        found, too_deep, batch = list[_Given](), 0, list[Change]()
+        for change in changes:
+            batch.append(change)
+            if change.in_batch:
+                continue
+            if len(batch) > 1:
+                picked, depths, beyond = _core.hook_pick(self.hook.filter, batch, ("set", "delete"), DEPTH_MAX)
+                if picked:
+                    found.append(_Given(batch, max(depths)))
+                else:
+                    too_deep += beyond > 0
+            batch = []
+        # One that is not read to its end is read again, whole.
+        return found, too_deep, batch[0].version - 1 if batch else changes[-1].version
+
     def _came_to(self, end: int, too_deep: int = 0) -> None:
         self.position = end
         self.too_deep_count += too_deep
-
-    def _given(self, picked: list[Change], depths: list[int]) -> list[_Given]:
-        return [_Given(picked, max(depths))] if self._batch else list(map(_Given.one, picked, depths))
 
     def _run_each(self, picked: list[Change], depths: list[int]) -> None:
         index = 0

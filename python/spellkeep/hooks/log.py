@@ -9,7 +9,9 @@ from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from spellkeep.redaction import HIDDEN, Redactor
 from spellkeep.scope import StateScope
+from spellkeep.value import decode
 
 if TYPE_CHECKING:
     from spellkeep.batch import Batch
@@ -25,11 +27,21 @@ PROCEEDED, MODIFIED, CANCELLED, RETRY, SKIPPED, FAILED = range(6)
 CHUNKS = "history/"
 POSITIONS = "position/"
 DISABLED = "disabled/"
+KEPT = "kept/"
+"""What a `Keeper` keeps under its name."""
 
 _AT_ONCE = 10_000
 
-Row = tuple[int, int, int, int]
-"""Version, microseconds, outcome, digest of the input."""
+Row = tuple[Any, ...]
+"""Version, microseconds, outcome, digest of the input; of one that recorded something, that, encoded."""
+
+_redactor = Redactor()
+
+
+def _recorded(encoded: list[bytes]) -> list[bytes] | None:
+    """What an execution recorded, as it is kept: not at all if there are secrets in it."""
+    shown = _redactor.value([decode(each) for each in encoded])
+    return None if HIDDEN in repr(shown) else encoded
 
 
 def _packed(code: str, numbers: Iterable[int]) -> bytes:
@@ -59,7 +71,7 @@ class HookLog:
         answered: int | None = None,
     ) -> None:
         """Add a chunk to a batch, under the lock; `errors` by the index of their row. `written` says it is there."""
-        versions, durations, outcomes, digests = zip(*rows, strict=True)
+        versions, durations, outcomes, digests, *_ = zip(*rows, strict=False)
         chunk: dict[str, Any] = {
             "at_us": time.time_ns() // 1000,
             # What has an input was told at once, before the operation.
@@ -72,6 +84,8 @@ class HookLog:
         }
         if errors:
             chunk["errors"] = errors
+        if recorded := {index: _recorded(row[4]) for index, row in enumerate(rows) if len(row) > 4}:
+            chunk["recorded"] = recorded
         if input is not None:
             chunk["input"] = input
         if answered is not None:
@@ -91,7 +105,7 @@ class HookLog:
 def forget(state: StateManager, name: str) -> int | None:
     """Remove everything that is kept of a hook; return how many executions that were. None: nothing was."""
     chunks = state.list_keys(HOOKS, f"{CHUNKS}{name}/")
-    keys = [key for key in (DISABLED + name, POSITIONS + name) if state.exists(HOOKS, key)] + chunks
+    keys = [key for key in (DISABLED + name, POSITIONS + name, KEPT + name) if state.exists(HOOKS, key)] + chunks
     # Their columns are not looked at.
     count = sum(state.view(HOOKS, key)["count"] for key in chunks)
     for start in range(0, len(keys), _AT_ONCE):

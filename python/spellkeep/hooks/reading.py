@@ -13,6 +13,7 @@ from spellkeep.changes import time_from_us
 from spellkeep.errors import LimitExceeded
 from spellkeep.hooks.keeping import unpack
 from spellkeep.hooks.log import CHUNKS, HOOKS, OUTCOMES
+from spellkeep.value import decode
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -35,6 +36,7 @@ class Execution(NamedTuple):
         when: ``before`` or ``after`` the operation; ``lists``: after operations, and this was the last of a list;
             ``both``: of a hook for before and after, which of them is not known.
         answered: of one that changed the value, XXH3-64 of what was given to the next.
+        recorded: what it had recorded with ``HookContext.recorded``; None: there were secrets in it.
     """
 
     hook: str
@@ -49,6 +51,7 @@ class Execution(NamedTuple):
     row: int = 0
     when: str = "before"
     answered: int | None = None
+    recorded: tuple[Any, ...] | None = ()
 
     @property
     def id(self) -> str:
@@ -69,6 +72,7 @@ def executions(name: str, number: int, chunk: dict[str, Any]) -> Iterator[Execut
     versions, durations = _unpacked("Q", chunk["versions"]), _unpacked("Q", chunk["durations_us"])
     digests, outcomes = _unpacked("Q", chunk["digests"]), chunk["outcomes"]
     at, errors = time_from_us(chunk["at_us"]), chunk.get("errors", {})
+    recorded = chunk.get("recorded", {})
     for row in range(len(versions) - 1, -1, -1):
         yield Execution(
             name,
@@ -83,6 +87,7 @@ def executions(name: str, number: int, chunk: dict[str, Any]) -> Iterator[Execut
             row,
             chunk["when"],
             chunk.get("answered"),
+            None if (kept := recorded.get(row, ())) is None else tuple(map(decode, kept)),
         )
 
 

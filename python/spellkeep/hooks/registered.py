@@ -126,6 +126,7 @@ class Registered(_core.Hook):
         self.priority = how.priority
         self.fail_closed = how.fail_closed
         self.records = how.history
+        self.budget_s = how.budget_s
         self.enabled = True
         self.breaker = CircuitBreaker(how.breaker or BREAKER)
         self.last_error: str | None = None
@@ -146,6 +147,12 @@ class Registered(_core.Hook):
             else:
                 self.breaker.failed(slow=slow)
             self._set_free(self.breaker.state == "closed")
+
+    def overdue(self) -> None:
+        """A call goes on beyond its budget: nothing more of it until a probe, whatever comes of that one."""
+        with self._lock:
+            self.breaker.trip()
+            self._set_free(False)
 
     def _abandoned(self) -> None:
         self.breaker.abandoned()

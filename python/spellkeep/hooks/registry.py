@@ -10,17 +10,18 @@ from spellkeep import _core
 from spellkeep._hooks import positions_of
 from spellkeep.breaker import BreakerOptions
 from spellkeep.changes import StateClass
+from spellkeep.correlation import current_correlation
 from spellkeep.errors import Conflict, KeyMissing, LimitExceeded
 from spellkeep.hooks.accounts import HookAccounts
 from spellkeep.hooks.asked import check_name, filter_of, name_of, running_loop, when_of
-from spellkeep.hooks.base import Observer, Validator
+from spellkeep.hooks.base import Keeper, Observer, Validator
 from spellkeep.hooks.consumer import Consumer
 from spellkeep.hooks.delivery import Delivery
 from spellkeep.hooks.log import DISABLED, HOOKS, HookLog, begin_at, forget, kept
 from spellkeep.hooks.registered import How, Registered
 from spellkeep.hooks.result import BEFORE, HookPoint
 from spellkeep.hooks.telling import write_now
-from spellkeep.scope import ScopeKind
+from spellkeep.scope import ScopeKind, StateScope
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -38,6 +39,8 @@ class HookRegistry(HookAccounts):
         super().__init__(state)
         # The compiled core has it by a weak reference only, so that the collector sees all of it from here.
         self._table: _core.HookTable | None = None
+        # The operations that something runs before, and after.
+        self._asked = self._told_of = frozenset[str]()
 
     def before(
         self,
@@ -55,8 +58,8 @@ class HookRegistry(HookAccounts):
     ) -> Callable[[F], F]:
         """Register a function to run before operations: ``@state.hooks.before("set", scope="agent:*", key="plan/*")``.
 
-        Args: as `register`. `operations` are ``"set"``, ``"delete"``, ``"clear"``, ``"batch"``; `fail_closed` False
-            makes of it an `Observer`.
+        Args: as `register`. `operations` are ``"set"``, ``"delete"``, ``"clear"``, ``"batch"``, ``"agent_save"``,
+            ``"agent_load"``, ``"session_start"``, ``"session_end"``; `fail_closed` False makes of it an `Observer`.
         """
         how = How(priority=priority, fail_closed=fail_closed, budget_s=budget_s, breaker=breaker, history=history)
         points = [f"before_{operation}" for operation in operations]
@@ -162,6 +165,7 @@ class HookRegistry(HookAccounts):
                 attempts_max=attempts_max,
                 since=since,
             ),
+            hook if isinstance(hook, Keeper) else None,
         )
         return chosen
 
@@ -189,6 +193,7 @@ class HookRegistry(HookAccounts):
         points: Iterable[HookPoint | str],
         filter: _core.HookFilter,
         how: How,
+        keeper: Keeper | None = None,
     ) -> None:
         state = self._opened()
         check_name(name)
@@ -196,6 +201,9 @@ class HookRegistry(HookAccounts):
         if not at:
             raise ValueError(f"hook {name!r} has no point: say when it runs")
         after = not all(point.is_before for point in at)
+        if HookPoint.AFTER_BATCH in at and (how.batch or sum(not point.is_before for point in at) > 1):
+            # What it was given is known by one version, and the last of a batch has both.
+            raise ValueError(f"hook {name!r}: after batches it is given each as a list; let another be for the rest")
         loop = None
         if inspect.iscoroutinefunction(call):
             if any(point.is_before for point in at):
@@ -217,7 +225,10 @@ class HookRegistry(HookAccounts):
                     batch=how.batch,
                     attempts_max=how.attempts_max,
                     loop=loop,
+                    keeper=keeper,
                 )
+                if keeper is not None:
+                    keeper.restore(state, name)
             if not state.read_only and (after or how.history):
                 if self._consumer is None:
                     self._consumer = Consumer(state)
@@ -238,7 +249,9 @@ class HookRegistry(HookAccounts):
         state, consumer = self._state(), self._consumer
         log = None if consumer is None else consumer.log(hook.name)
         if state is not None and log is not None:
-            write_now(state, log, (0, -(-ns // 1000), outcome, context.digest), context, error, answered)
+            recorded = context._recorded
+            row = (0, -(-ns // 1000), outcome, context.digest, *([recorded] if recorded else ()))
+            write_now(state, log, row, context, error, answered)
 
     def _install(self, state: StateManager) -> None:
         """Under the lock: from now on the operations run these."""
@@ -247,6 +260,18 @@ class HookRegistry(HookAccounts):
         table = _core.HookTable(state, points)
         state._use_hooks(table)
         self._table = table
+        enabled = {point for hook in ordered for point in hook.points}
+        self._asked = frozenset(point.operation for point in enabled if point.is_before)
+        self._told_of = frozenset(point.operation for point in enabled if not point.is_before)
+
+    def _ask(self, operation: str, scope: StateScope, value: Any, version: int) -> _core.HookAsked | None:
+        """See `spellkeep._hooks.ask`."""
+        state, table = self._opened(), self._table
+        current = current_correlation()
+        # What is replayed cannot write, and asks nobody.
+        if table is None or (current is not None and current.read_only):
+            return None
+        return _core.hook_ask(state, table, operation, scope, value, version)
 
     def _named(self, name: str) -> Registered:
         hook = self._hooks.get(name)

@@ -21,11 +21,20 @@ class HookPoint(enum.StrEnum):
     BEFORE_DELETE = "before_delete"
     BEFORE_CLEAR = "before_clear"
     BEFORE_BATCH = "before_batch"
+    BEFORE_AGENT_SAVE = "before_agent_save"
+    BEFORE_AGENT_LOAD = "before_agent_load"
+    BEFORE_SESSION_START = "before_session_start"
+    BEFORE_SESSION_END = "before_session_end"
     AFTER_SET = "after_set"
     AFTER_DELETE = "after_delete"
     AFTER_CLEAR = "after_clear"
+    AFTER_BATCH = "after_batch"
     AFTER_EXPIRE = "after_expire"
     AFTER_EVENT = "after_event"
+    AFTER_AGENT_SAVE = "after_agent_save"
+    AFTER_AGENT_LOAD = "after_agent_load"
+    AFTER_SESSION_START = "after_session_start"
+    AFTER_SESSION_END = "after_session_end"
 
     @property
     def is_before(self) -> bool:
@@ -34,7 +43,7 @@ class HookPoint(enum.StrEnum):
 
     @property
     def operation(self) -> str:
-        """``set``, ``delete``, ``clear``, ``batch``, ``expire`` or ``event``."""
+        """``set``, ``agent_save`` and so on: what stands behind ``before_`` or ``after_``."""
         return self.partition("_")[2]
 
 

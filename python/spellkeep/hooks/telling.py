@@ -52,7 +52,7 @@ def shown_input(context: Any) -> dict[str, Any]:
     if context.scope is not None:
         given |= {"scope": str(context.scope), "key": context.key, "version": context.version}
     given |= {name: said for name in ("correlation", "actor") if (said := getattr(context, name)) is not None}
-    if context.operation == "set" and context.value_bytes <= _INPUT_BYTES_MAX:
+    if context.value_bytes and context.value_bytes <= _INPUT_BYTES_MAX:
         given["value"] = _redactor.entry(context.key, context.value)
     if context.operations is not None:
         given["operations"] = [

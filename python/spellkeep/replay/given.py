@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from spellkeep.errors import InvalidKey
+from spellkeep.errors import InvalidKey, LimitExceeded
 from spellkeep.replay.inputs import Input
 from spellkeep.replay.sandbox import Sandbox
 from spellkeep.scope import StateScope
@@ -27,6 +27,7 @@ class ReplayContext:
     def __init__(self, input: Input, sandbox: Sandbox, parameters: Parameters) -> None:
         self._input = input
         self._set: dict[str, Any] = {}
+        self._recorded = iter(input.recorded)
         self.state = sandbox
         self.metadata: dict[Any, Any] = {}
         self.operation = input.operation
@@ -79,6 +80,12 @@ class ReplayContext:
     def version(self) -> int:
         """The version of what was there then; 0: nothing was."""
         return 0 if self.scope is None or self.key is None else self.state.version(self.scope, self.key)
+
+    def recorded(self, function: Callable[[], Any]) -> Any:
+        """What it recorded then, one after the other. `function` is not called."""
+        for value in self._recorded:
+            return copy.deepcopy(value)
+        raise LimitExceeded("the execution did not record what the hook asks for", code="replay.trimmed")
 
     @property
     def digest(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +31,7 @@ class Input:
         encoded: the value of a set.
         change: of an after-hook.
         operations: of a batch.
+        recorded: what the hook had recorded, in that order.
     """
 
     after: bool
@@ -45,6 +46,7 @@ class Input:
     actor: str | None
     change: Change | None = None
     operations: tuple[Input, ...] | None = None
+    recorded: tuple[Any, ...] = ()
 
     @property
     def digest(self) -> int:
@@ -60,12 +62,13 @@ class Input:
         operations = None if self.operations is None else tuple(each.parts() for each in self.operations)
         scope = None if self.scope is None else str(self.scope)
         head = (self.after, self.operation, scope, self.key, self.encoded, self.class_number, self.as_of, self.moment)
-        return (*head, self.correlation, self.actor, change, operations)
+        return (*head, self.correlation, self.actor, change, operations, self.recorded)
 
     @classmethod
     def of_parts(cls, parts: tuple[Any, ...]) -> Self:
         """What `parts` gave."""
-        after, operation, scope, key, encoded, class_number, as_of, moment, correlation, actor, change, inside = parts
+        *head, change, inside, recorded = parts
+        after, operation, scope, key, encoded, class_number, as_of, moment, correlation, actor = head
         return cls(
             after=after,
             operation=operation,
@@ -79,6 +82,7 @@ class Input:
             actor=actor,
             change=None if change is None else Change._restore(change),
             operations=None if inside is None else tuple(map(cls.of_parts, inside)),
+            recorded=tuple(recorded),
         )
 
 
@@ -112,6 +116,12 @@ class Inputs:
 
     def of(self, execution: Execution) -> Input:
         """The input of an execution. Raises: NoInput."""
+        if execution.recorded is None:
+            raise NoInput("redacted", "there were secrets in what it recorded")
+        found = self._of(execution)
+        return replace(found, recorded=execution.recorded) if execution.recorded else found
+
+    def _of(self, execution: Execution) -> Input:
         if execution.when in ("lists", "both"):
             what = "a list" if execution.when == "lists" else "before or after an operation"
             raise NoInput("unclear", f"the hook was given {what}, and the history does not say which")
@@ -134,7 +144,7 @@ class Inputs:
     def _stored(execution: Execution, given: dict[str, Any]) -> Input:
         if "scope" not in given:
             raise NoInput("input gone", "the values of a batch that was not committed are not kept")
-        if given["operation"] == "set" and "value" not in given:
+        if given["operation"] not in ("delete", "clear", "agent_load") and "value" not in given:
             raise NoInput("input gone", "the value was too large to be kept")
         encoded = encode(given["value"]) if "value" in given else None
         for class_number in _CLASSES if given["operation"] == "set" else (0,):

@@ -259,7 +259,7 @@ def _named(
 
 def _chosen(executions: Iterable[Execution]) -> list[Execution]:
     # One execution is a tuple, too.
-    found = [executions] if isinstance(executions, Execution) else list(executions)
+    found: list[Execution] = [executions] if isinstance(executions, Execution) else list(executions)
     for each in found:
         if not isinstance(each, Execution):
             raise TypeError(f"executions= takes what select gives, not {each!r}")

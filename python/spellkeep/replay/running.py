@@ -157,11 +157,11 @@ def _judged(answer: Any, input: Input, may: bool) -> dict[str, Any]:
 
 
 def _modified(value: Any, input: Input) -> dict[str, Any]:
-    if input.operation != "set" or input.scope is None:
+    if input.encoded is None or input.scope is None:
         return {"outcome": "failed", "error": "TypeError"}
     try:
         encoded = encode(value)
     except StateError as error:
         return {"outcome": "failed", "error": type(error).__name__}
-    digest = _core.hook_digest("set", input.scope, input.key or "", input.class_number, encoded)
+    digest = _core.hook_digest(input.operation, input.scope, input.key or "", input.class_number, encoded)
     return {"outcome": "modified", "digest": digest, "encoded": encoded}

@@ -14,7 +14,9 @@ mod _core {
     #[pymodule_export]
     use super::correlation::{Correlation, correlation_var};
     #[pymodule_export]
-    use super::hooks::{Hook, HookContext, HookFilter, HookTable, hook_call, hook_deliver, hook_digest, hook_pick};
+    use super::hooks::{Hook, HookAsked, HookContext, HookFilter, HookTable};
+    #[pymodule_export]
+    use super::hooks::{hook_ask, hook_call, hook_deliver, hook_digest, hook_pick};
     #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from spellkeep.errors import Conflict
-from spellkeep.hooks.base import Observer
+from spellkeep.hooks.base import Keeper, Observer
 from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
@@ -18,33 +18,43 @@ AUDIT = StateScope.custom("spellkeep.audit")
 _FIELDS = ("operation", "scope", "key", "at", "actor", "correlation", "cause", "digest")
 
 
-class Audit(Observer):
+class Audit(Observer, Keeper):
     """Keeps who changed what and when, never values, in ``custom:spellkeep.audit``; each has a hash over all before it.
 
-    So what is taken out or changed in the middle shows; what is cut off at the end does not.
-
-    Args:
-        state: the store that it is registered with.
+    So what is taken out or changed in the middle shows; what is cut off at the end does not. The trail is written in
+    one batch with how far it goes: each change is in it once, whenever the process is killed. A store has one trail.
     """
 
     points = ("after_set", "after_delete", "after_clear", "after_expire", "after_event")
 
-    def __init__(self, state: StateManager) -> None:
-        self._trail = state.scope(AUDIT)
-        keys = self._trail.list_keys()
-        self._last = self._trail[keys[-1]]["chain"] if keys else ""
+    def __init__(self) -> None:
+        self._last, self._version = "", 0
+        # By their keys: what is not written yet.
+        self._entries: dict[str, dict[str, Any]] = {}
 
     def decide(self, context: Any) -> None:
-        """Keep it. A change that comes a second time is there already."""
+        """Add it. A change that comes a second time is there already."""
+        if context.version <= self._version:
+            return
         entry = {name: getattr(context, name) for name in _FIELDS}
         entry |= {"scope": str(context.scope), "at": context.at.isoformat()}
         entry["chain"] = _chained(self._last, context.version, entry)
-        key = f"{context.version:020d}"
-        try:
-            self._trail.set(key, entry, if_version=0)
-        except Conflict:
-            return
-        self._last = entry["chain"]
+        self._entries[f"{context.version:020d}"] = entry
+        self._last, self._version = entry["chain"], context.version
+
+    def restore(self, state: StateManager, name: str) -> None:
+        """See `Keeper`."""
+        keys = state.list_keys(AUDIT)
+        self._entries = {}
+        self._last, self._version = (state.get(AUDIT, keys[-1])["chain"], int(keys[-1])) if keys else ("", 0)
+
+    def keep(self) -> Iterable[tuple[StateScope, str, Any]]:
+        """See `Keeper`."""
+        return [(AUDIT, key, entry) for key, entry in self._entries.items()]
+
+    def kept(self) -> None:
+        """See `Keeper`."""
+        self._entries = {}
 
     @staticmethod
     def verify(state: StateManager) -> list[int]:

@@ -46,14 +46,19 @@ class RateLimit(Validator):
 
     def decide(self, context: Any) -> HookResult | None:
         """Take a token, or say when there is one."""
+        # All that the answer depends on: a replay takes no token.
+        tokens, _ = context.recorded(lambda: self._taken(context))
+        if tokens >= 1:
+            return None
+        return HookResult.retry((1 - tokens) / self._per_s, f"more than {self._per_s:g} a second")
+
+    def _taken(self, context: Any) -> tuple[float, float]:
+        """What was in the bucket before, and when that was."""
         who, now = self._by(context), self._now_s()
         with self._lock:
             tokens, then = self._buckets.pop(who, (self._burst, now))
             tokens = min(tokens + (now - then) * self._per_s, self._burst)
-            allowed = tokens >= 1
-            self._buckets[who] = (tokens - 1 if allowed else tokens, now)
+            self._buckets[who] = (tokens - 1 if tokens >= 1 else tokens, now)
             while len(self._buckets) > self._buckets_max:
                 self._buckets.popitem(last=False)
-        if allowed:
-            return None
-        return HookResult.retry((1 - tokens) / self._per_s, f"more than {self._per_s:g} a second")
+        return float(tokens), float(now)

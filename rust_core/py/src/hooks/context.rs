@@ -1,19 +1,26 @@
 //! `HookContext`: what a hook is told about an operation. Nothing is decoded before it is asked for.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use spellkeep_core::index::ScopeMap;
-use spellkeep_core::record::Draft;
+use spellkeep_core::record::{Draft, StateClass};
 use spellkeep_core::sync::Arc;
 
 use super::{HookTable, Point, input_digest};
 use crate::correlation;
+use crate::errors::raise;
 use crate::scope::StateScope;
 use crate::store::{Shared, live, value_of};
-use crate::value::decode;
+use crate::value::{decode, encode_into};
+
+/// What one execution may record.
+const RECORDED_BYTES_MAX: usize = 4096;
+
+/// Encoded, in the order in which it was asked for.
+pub type Recorded = Vec<Box<[u8]>>;
 
 /// One operation that is about to happen.
 #[pyclass(frozen, module = "spellkeep._core")]
@@ -28,6 +35,8 @@ pub struct HookContext {
     if_version: Option<u64>,
     metadata: OnceLock<Py<PyDict>>,
     operations: Option<Py<PyTuple>>,
+    /// Not there before something is recorded: most hooks record nothing.
+    recorded: OnceLock<Mutex<Recorded>>,
     table: Py<HookTable>,
 }
 
@@ -61,6 +70,20 @@ impl HookContext {
         Self { if_version, ..made }
     }
 
+    /// Of what Python does in several steps; `draft` has the value, if it is about one, and `version` is what it is about.
+    pub fn of_call(
+        table: Py<HookTable>,
+        shared: &Arc<Shared>,
+        point: Point,
+        map: &Arc<ScopeMap>,
+        draft: Option<&Draft>,
+        version: u64,
+    ) -> Self {
+        let bytes = draft.map_or_else(Box::default, |draft| draft.value().into());
+        let made = Self::bare(table, shared, point, Some(map), bytes);
+        Self { value_len: draft.map(|draft| draft.value().len()), if_version: Some(version), ..made }
+    }
+
     /// Of a batch of these operations.
     pub fn of_batch(table: Py<HookTable>, shared: &Arc<Shared>, operations: Py<PyTuple>) -> Self {
         let made = Self::bare(table, shared, Point::Batch, None, Box::default());
@@ -84,14 +107,18 @@ impl HookContext {
             if_version: None,
             metadata: OnceLock::new(),
             operations: None,
+            recorded: OnceLock::new(),
             table,
         }
     }
 
     /// As it is, but with what `draft` has now.
     pub fn changed(&self, py: Python<'_>, draft: &Draft) -> PyResult<Self> {
-        let map = self.map.as_ref().expect("only a set is changed");
-        let next = Self::of_set(self.table.clone_ref(py), &self.shared, map, draft, self.if_version);
+        let (table, map) = (self.table.clone_ref(py), self.map.as_ref().expect("what is changed has a scope"));
+        let next = match self.point {
+            Point::Set => Self::of_set(table, &self.shared, map, draft, self.if_version),
+            point => Self::of_call(table, &self.shared, point, map, Some(draft), self.if_version.unwrap_or(0)),
+        };
         if let Some(metadata) = self.metadata.get() {
             let kept = next.metadata.set(metadata.clone_ref(py));
             debug_assert!(kept.is_ok());
@@ -109,11 +136,20 @@ impl HookContext {
             let mut operations = operations.bind(py).iter_borrowed();
             return operations.any(|each| each.cast::<Self>().is_ok_and(|each| each.get().passes(py, filter)));
         }
-        let key = matches!(self.point, Point::Set | Point::Delete).then(|| self.key_bytes());
+        let key = self.point.has_key().then(|| self.key_bytes());
         self.map.as_ref().is_none_or(|map| match self.point {
             Point::Set => filter.lets(map.scope(), key, self.class),
             _ => filter.lets_any_class(map.scope(), key),
         })
+    }
+
+    fn recorded_yet(&self) -> Option<MutexGuard<'_, Recorded>> {
+        Some(self.recorded.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the hook that ran last recorded.
+    pub fn take_recorded(&self) -> Recorded {
+        self.recorded_yet().map(|mut recorded| std::mem::take(&mut *recorded)).unwrap_or_default()
     }
 
     /// XXH3 of everything that the hook is given; of a batch, of its operations.
@@ -137,7 +173,7 @@ impl HookContext {
         visit.call(&self.table)
     }
 
-    /// ``"set"``, ``"delete"``, ``"clear"`` or ``"batch"``.
+    /// ``"set"``, ``"delete"``, ``"clear"``, ``"batch"``, ``"agent_save"``, ``"session_start"`` and so on.
     #[getter]
     fn operation(&self) -> &'static str {
         self.point.name()
@@ -149,16 +185,17 @@ impl HookContext {
         self.map.as_ref().map(|map| StateScope::from_encoded(map.scope().into()))
     }
 
-    /// Which key; None of a clear and of a batch.
+    /// Which key; None of everything but a set and a delete.
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {
-        if matches!(self.point, Point::Clear | Point::Batch) {
+        if !self.point.has_key() {
             return Ok(None);
         }
         PyString::from_bytes(py, self.key_bytes()).map(Some)
     }
 
-    /// The value to be stored, decoded anew at each access; None of everything but a set.
+    /// The value to be stored, decoded anew at each access: of a set, of the save of an agent, the data of a session's
+    /// event. Else None.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.value_len.map(|len| decode(py, &self.bytes[..len], None)).transpose()
@@ -174,7 +211,7 @@ impl HookContext {
     #[getter]
     fn old_value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         match &self.map {
-            Some(map) if matches!(self.point, Point::Set | Point::Delete) => {
+            Some(map) if self.point.has_key() => {
                 let entry = live(py, &self.shared, map, self.key_bytes())?;
                 entry.map(|entry| value_of(py, &entry)).transpose()
             }
@@ -182,17 +219,43 @@ impl HookContext {
         }
     }
 
-    /// The version of what is there now; 0: nothing is.
+    /// The version of what is there now; 0: nothing is. Of the load of an agent, the one that is asked for; 0: the last.
     #[getter]
     fn version(&self) -> u64 {
-        let map = self.map.as_ref().filter(|_| matches!(self.point, Point::Set | Point::Delete));
-        map.and_then(|map| map.get(self.key_bytes(), |entry| entry.meta().lsn)).unwrap_or(0)
+        match &self.map {
+            Some(map) if self.point.has_key() => map.get(self.key_bytes(), |entry| entry.meta().lsn).unwrap_or(0),
+            Some(_) if self.point as u8 > Point::Batch as u8 => self.if_version.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// What `function` returns, kept with this execution in the history: a replay is given that, and does not call it.
+    fn recorded<'py>(&self, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, mut bytes) = (function.py(), Vec::new());
+        encode_into(py, &function.call0()?, self.shared.limits(StateClass::Standard), &mut bytes)?;
+        // As a replay will give it.
+        let made = decode(py, &bytes, None)?;
+        let recorded = self.recorded.get_or_init(Mutex::default);
+        let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorded.iter().map(|each| each.len()).sum::<usize>() + bytes.len() > RECORDED_BYTES_MAX {
+            let detail = format!("an execution records at most {RECORDED_BYTES_MAX} bytes");
+            return Err(raise(py, "LimitExceeded", "hook.recorded", &detail, None));
+        }
+        recorded.push(bytes.into());
+        Ok(made)
+    }
+
+    /// What the hook that is running recorded so far, encoded.
+    #[getter(_recorded)]
+    fn py_recorded<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let recorded = self.recorded_yet();
+        recorded.iter().flat_map(|recorded| recorded.iter()).map(|each| PyBytes::new(py, each)).collect()
     }
 
     /// The version that the caller wants to be there; None: any.
     #[getter]
     fn if_version(&self) -> Option<u64> {
-        self.if_version
+        self.if_version.filter(|_| self.point as u8 <= Point::Batch as u8)
     }
 
     /// The number of the class of the value; 0 of everything but a set.

@@ -44,7 +44,13 @@ pub fn hook_deliver<'py>(
         match answer {
             Ok(answer) if answer.is_none() || answer.is(proceed) => {
                 Hook::count(hook, Outcome::Proceeded, ns)?;
-                hook.get().note((committed.lsn, ns.div_ceil(1000), Outcome::Proceeded as u8, change.digest()));
+                hook.get().note((
+                    committed.lsn,
+                    ns.div_ceil(1000),
+                    Outcome::Proceeded as u8,
+                    change.digest(),
+                    Vec::new(),
+                ));
                 done += 1;
             }
             Ok(answer) => return Ok((done, Some(answer), ns)),

@@ -11,6 +11,7 @@ use spellkeep_core::record::{Draft, Fields, Kind};
 use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
 
+use super::context::Recorded;
 use super::hook::{Hook, Outcome};
 use super::{HookContext, HookTable, Point, is_own};
 use crate::correlation;
@@ -47,7 +48,7 @@ impl Drop for Inside {
 
 /// What ran, to be noted once it is known what came of it: where nothing did, when this goes.
 #[derive(Default)]
-pub struct Ran(Vec<(Py<Hook>, usize, u64, Outcome, u64)>);
+pub struct Ran(Vec<(Py<Hook>, usize, u64, Outcome, u64, Recorded)>);
 
 impl Ran {
     /// Notes it: `version_of` gives the version of an operation.
@@ -56,8 +57,8 @@ impl Ran {
     }
 
     fn note(&mut self, version_of: impl Fn(usize) -> u64) {
-        for (hook, index, ns, outcome, digest) in self.0.drain(..) {
-            hook.get().note((version_of(index), ns.div_ceil(1000), outcome as u8, digest));
+        for (hook, index, ns, outcome, digest, recorded) in self.0.drain(..) {
+            hook.get().note((version_of(index), ns.div_ceil(1000), outcome as u8, digest, recorded));
         }
     }
 }
@@ -159,7 +160,7 @@ fn context_of(table: &Bound<'_, HookTable>, shared: &Arc<Shared>, op: &store::Op
 }
 
 /// Runs the hooks of a context's point; returns what is to be written instead of `source`, if that changed.
-fn run(
+pub(super) fn run(
     py: Python<'_>,
     shared: &Shared,
     table: &Bound<'_, HookTable>,
@@ -185,13 +186,14 @@ fn run(
             Ok(said) => said,
             Err(passing) => {
                 hook.call_method0("_abandoned")?;
+                context.get().take_recorded();
                 return Err(passing);
             }
         };
         match said {
             Said::Go(outcome) => {
                 Hook::count(hook, outcome, ns)?;
-                ran.0.push((hook.clone().unbind(), index, ns, outcome, digest));
+                ran.0.push((hook.clone().unbind(), index, ns, outcome, digest, context.get().take_recorded()));
             }
             Said::Change(value) => {
                 let former = changed.as_ref().or(source).expect("only a set is changed");
@@ -219,6 +221,7 @@ fn run(
                     return Err(error);
                 }
                 // What was written down is not the next hook's time.
+                context.get().take_recorded();
                 begun = Instant::now();
             }
         }
@@ -302,6 +305,7 @@ fn tell(
     let py = hook.py();
     let error = error.map(|error| error.into_value(py));
     if let Err(failure) = hook.call_method1("_tell", (context, outcome as u8, ns, error, answered)) {
+        hook.get().left_out();
         failure.write_unraisable(py, Some(hook.as_any()));
     }
 }

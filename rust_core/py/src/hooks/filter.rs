@@ -3,7 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use spellkeep_core::record::Kind;
-use spellkeep_core::scope::Scope;
+use spellkeep_core::scope::{Scope, ScopeKind};
+use spellkeep_core::store;
 
 use super::{DEPTH_TAG, is_own};
 use crate::scope::StateScope;
@@ -80,7 +81,7 @@ pub fn hook_pick<'py>(
     let (mut picked, mut depths, mut beyond) = (Vec::new(), Vec::new(), 0);
     for change in changes.iter() {
         let committed = change.cast::<Change>()?.get().committed();
-        if !operations.iter().any(|operation| operation == committed.kind.name()) || is_own(committed.scope()) {
+        if is_own(committed.scope()) || !operations.iter().any(|operation| is_one(operation, committed)) {
             continue;
         }
         let key = (committed.kind != Kind::Clear).then(|| committed.key());
@@ -101,6 +102,29 @@ pub fn hook_pick<'py>(
         }
     }
     Ok((picked, depths, beyond))
+}
+
+/// Whether a record is the one by which an operation is known.
+fn is_one(operation: &str, committed: &store::Change) -> bool {
+    let event = |kind: ScopeKind, name: &[u8]| {
+        committed.kind == Kind::Event && committed.key() == name && committed.scope()[0] == kind.number()
+    };
+    match operation {
+        "agent_save" => is_save(committed),
+        "agent_load" => event(ScopeKind::Agent, b"agent.load"),
+        "session_start" => event(ScopeKind::Session, b"session.start"),
+        "session_end" => event(ScopeKind::Session, b"session.end"),
+        _ => operation == committed.kind.name(),
+    }
+}
+
+/// Whether it is the last record of a save of an agent: python/spellkeep/agent/layout.py says what its entries are.
+fn is_save(committed: &store::Change) -> bool {
+    const AROUND: [&[u8]; 4] = [b"past/", b"tag/", b"fork/", b"retention"];
+    committed.scope()[0] == ScopeKind::Agent.number()
+        && committed.kind == Kind::Set
+        && !committed.in_batch
+        && !AROUND.iter().any(|prefix| committed.key().starts_with(prefix))
 }
 
 /// Whether `text` is what `pattern` says. Linear but for a star behind a star.

@@ -4,10 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use spellkeep_core::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::HookFilter;
+use super::context::Recorded;
 
 /// How an execution ended. The numbers are part of the history.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,8 +30,9 @@ const BUCKETS: usize = 4 * 37;
 /// Executions that wait to be written. Beyond it they are counted and left out.
 const NOTES_MAX: usize = 1 << 16;
 
-/// One execution: version of the write (0: none came of it), microseconds, outcome, digest of the input.
-pub type Note = (u64, u64, u8, u64);
+/// One execution: version of the write (0: none came of it), microseconds, outcome, digest of the input, what it
+/// recorded.
+pub type Note = (u64, u64, u8, u64, Recorded);
 
 /// A hook that is registered.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
@@ -94,8 +96,13 @@ impl Hook {
         if notes.len() < NOTES_MAX {
             notes.push(note);
         } else {
-            self.left_out.fetch_add(1, Relaxed);
+            self.left_out();
         }
+    }
+
+    /// Counts an execution that the history does not have.
+    pub(super) fn left_out(&self) {
+        self.left_out.fetch_add(u64::from(self.records), Relaxed);
     }
 }
 
@@ -156,10 +163,18 @@ impl Hook {
         Self::count(slf, outcome, ns)
     }
 
-    /// The executions since the last call.
+    /// The executions since the last call. What one recorded is a fifth part.
     #[pyo3(name = "_take_notes")]
-    fn take_notes(&self) -> Vec<Note> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take_notes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let shown = notes.into_iter().map(|(version, us, outcome, digest, recorded)| {
+            if recorded.is_empty() {
+                return (version, us, outcome, digest).into_pyobject(py);
+            }
+            let recorded: Vec<_> = recorded.iter().map(|each| PyBytes::new(py, each)).collect();
+            (version, us, outcome, digest, recorded).into_pyobject(py)
+        });
+        shown.collect()
     }
 
     /// Figures, as a dict.

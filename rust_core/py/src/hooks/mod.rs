@@ -1,5 +1,6 @@
 //! (room) hooks: running hooks before operations. No lock is held while one runs.
 
+mod asked;
 mod context;
 mod deliver;
 mod dispatch;
@@ -14,6 +15,7 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use spellkeep_core::checksum::{xxh3_64, xxh3_64_with_seed};
 use spellkeep_core::sync::{AtomicU32, Ordering::Relaxed};
 
+pub use asked::{HookAsked, hook_ask};
 pub use context::HookContext;
 pub use deliver::{hook_call, hook_deliver};
 pub use dispatch::{before_batch, before_removal, before_set};
@@ -34,9 +36,19 @@ pub enum Point {
     Clear = 2,
     /// Committing operations as one.
     Batch = 3,
+    /// Making the whole state of an agent another.
+    AgentSave = 4,
+    /// Reading the whole state of an agent.
+    AgentLoad = 5,
+    /// Beginning a session.
+    SessionStart = 6,
+    /// Ending a session.
+    SessionEnd = 7,
 }
 
-const POINTS: usize = 4;
+const POINTS: usize = 8;
+const NAMES: [&str; POINTS] =
+    ["set", "delete", "clear", "batch", "agent_save", "agent_load", "session_start", "session_end"];
 
 /// How many hooks deep something was done: what a record says in a tag.
 pub const DEPTH_TAG: &str = "hook-depth:";
@@ -63,7 +75,12 @@ pub fn hook_digest(operation: &str, scope: &StateScope, key: &str, class_number:
 
 impl Point {
     fn name(self) -> &'static str {
-        ["set", "delete", "clear", "batch"][self as usize]
+        NAMES[self as usize]
+    }
+
+    /// Whether it is about one key.
+    fn has_key(self) -> bool {
+        matches!(self, Self::Set | Self::Delete)
     }
 }
 

@@ -32,6 +32,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// What it shares with its handles.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     fn map(&self, scope: &Bound<'_, StateScope>) -> Arc<ScopeMap> {
         self.shared.scope(scope.get().encoded())
     }
