@@ -22,7 +22,7 @@ STATE = {"messages": [{"role": "user", "content": "hello"}], "context": {"city":
 
 @pytest.fixture
 def state() -> Iterator[StateManager]:
-    with sk.open("memory:") as opened:
+    with sk.open("memory:", allow_replay=True) as opened:
         yield opened
 
 
