@@ -28,6 +28,14 @@ BUILT = HOME / "cargo"
 SEED = 1
 BUILD_TIMEOUT_S = 1200
 TEST_TIMEOUT_S = 420
+# Each defect is a build: of what is changed, a quick one, which runs half as fast and is there in a tenth of the time.
+PROFILE = ("--profile", "checked", "--locked")
+QUICK = tuple(
+    part
+    for package in ("spellkeep-core", "spellkeep-py")
+    for how in ("opt-level=1", "codegen-units=64")
+    for part in ("--config", f"profile.checked.package.{package}.{how}")
+)
 
 
 class Outcome(Enum):
@@ -99,7 +107,7 @@ class Runner:
     def _cargo(self, test: str) -> Outcome:
         target, name = test.split("::", 1)
         chosen = ["--lib"] if target == "lib" else ["--test", target]
-        command = ["cargo", "test", "--profile", "checked", "--locked", "--package", "spellkeep-core", *chosen]
+        command = ["cargo", *QUICK, "test", *PROFILE, "--package", "spellkeep-core", *chosen]
         built = self._call([*command, "--no-run"], BUILD_TIMEOUT_S)
         if built is None or built.returncode != 0:
             return Outcome.NO_BUILD
@@ -111,7 +119,7 @@ class Runner:
         return Outcome.GREEN if ran.returncode == 0 else Outcome.RED
 
     def _pytest(self, test: str) -> Outcome:
-        command = ["cargo", "build", "--profile", "checked", "--locked", "--package", "spellkeep-py"]
+        command = ["cargo", *QUICK, "build", *PROFILE, "--package", "spellkeep-py"]
         built = self._call(command, BUILD_TIMEOUT_S)
         if built is None or built.returncode != 0:
             return Outcome.NO_BUILD
