@@ -25,14 +25,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from spellkeep import _core
-from spellkeep._core import DictView, Limits, SequenceView, Tagged
+from spellkeep._core import DictView, Limits, Pictures, SequenceView, Tagged
 from spellkeep._core import value_changed as changed
 from spellkeep._core import value_decode as decode
 from spellkeep._core import value_encode as encode
 from spellkeep._core import value_view as view
 from spellkeep._kinds import codec_of
 
-__all__ = ["DictView", "Limits", "SequenceView", "Tagged", "changed", "decode", "encode", "register", "view"]
+__all__ = [
+    "DictView",
+    "Limits",
+    "Pictures",
+    "SequenceView",
+    "Tagged",
+    "changed",
+    "decode",
+    "encode",
+    "register",
+    "view",
+]
 
 Mapping.register(DictView)
 Sequence.register(SequenceView)
