@@ -120,7 +120,7 @@ class Checkpoints:
                 checkpoint["v"],
                 kept_metadata(get_checkpoint_metadata(config, metadata), register_new=register_new),  # type: ignore[arg-type]
                 dict(versions),
-                {node: dict(seen) for node, seen in checkpoint["versions_seen"].items()},
+                _seen(checkpoint["versions_seen"], base.seen if base is not None else {}),
                 list(updated) if isinstance(updated, list) else updated,
                 values,
                 extra_of(checkpoint, register_new=register_new),
@@ -214,6 +214,15 @@ class Checkpoints:
                     kept |= {latest, *_needed(thread, latest)}
             if len(kept) < len(thread.newest_first(None)):
                 keep_only(self.core, thread, kept)
+
+
+def _seen(seen: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """What each node has seen, as the caller cannot change it; of most nodes that is what the parent has."""
+    kept = {}
+    for node, versions in seen.items():
+        was = old.get(node)
+        kept[node] = was if was == versions else dict(versions)
+    return kept
 
 
 def config_of(thread_id: Any, ns: str, id: str) -> RunnableConfig:
