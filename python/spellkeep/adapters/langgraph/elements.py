@@ -295,6 +295,11 @@ class New:
         """The record that holds the elements from `first` on."""
         self._records.append((first, key))
 
+    def next_batch(self) -> New:
+        """After this one was committed: for what comes next."""
+        self.committed()
+        return New(self._elements, register_new=self._register_new)
+
     def committed(self) -> None:
         """All of it is in the store."""
         elements = self._elements

@@ -41,10 +41,10 @@ PendingWrite: TypeAlias = tuple[str, str, Any]
 class Thread:
     """What is in memory is only what the store has; everything here runs under the core's lock."""
 
-    def __init__(self, core: Core, thread_id: str) -> None:
+    def __init__(self, core: Core, thread_id: str, *, number: int | None = None) -> None:
         self._core = core
         self.id = thread_id
-        number = core.thread_number(thread_id)
+        number = core.thread_number(thread_id) if number is None else number
         self._is_new = number is None
         self.scope = thread_scope(number or 0)
         self._handle = core.state.scope(self.scope)
@@ -97,11 +97,6 @@ class Thread:
     def __bool__(self) -> bool:
         """Whether there is a checkpoint."""
         return bool(self._keys)
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next checkpoint."""
-        return self._next
 
     def has(self, number: int) -> bool:
         """Whether this checkpoint is there."""
