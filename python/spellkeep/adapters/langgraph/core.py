@@ -75,6 +75,11 @@ class Core:
         """Read a thread anew the next time."""
         self._threads.pop(thread_id, None)
 
+    def forget_all(self) -> None:
+        """Read all threads anew the next time."""
+        with self.lock:
+            self._threads.clear()
+
     def trim(self) -> None:
         """Let go of the lists of the threads that were used longest ago."""
         total = 0
