@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from langgraph_bench.savers import LAST, OURS, SAVERS, SURVIVES, TEXT_BYTES, VERSION, graph, question, size_bytes
@@ -31,9 +31,10 @@ def fixed_bytes(name: str, folder: Path) -> int:
     return size_bytes(folder)
 
 
-def run(names: tuple[str, ...], turns: int) -> dict[str, tuple[list[float], int]]:
-    """Of each saver the milliseconds of each turn, all in turn, and the bytes on disk afterwards."""
+def run(names: tuple[str, ...], turns: int) -> tuple[dict[str, tuple[list[float], int]], dict[str, list[float]]]:
+    """Of each saver the milliseconds of each turn, all in turn, and the bytes on disk afterwards; then those of CPU."""
     times: dict[str, list[float]] = {name: [] for name in names}
+    busy: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as folders:
         folder = {name: Path(folders.enter_context(tempfile.TemporaryDirectory())) for name in names}
         with ExitStack() as savers:
@@ -41,10 +42,16 @@ def run(names: tuple[str, ...], turns: int) -> dict[str, tuple[list[float], int]
             for _ in range(turns):
                 for name, chat in chats.items():
                     asked = question()
-                    begun = perf_counter()
+                    begun, used = perf_counter(), process_time()
                     chat.invoke(asked, THREAD)
                     times[name].append((perf_counter() - begun) * 1_000)
-        return {name: (times[name], size_bytes(folder[name])) for name in names}
+                    busy[name].append((process_time() - used) * 1_000)
+        return {name: (times[name], size_bytes(folder[name])) for name in names}, busy
+
+
+def around(each: list[float]) -> tuple[float, float]:
+    """The median around the tenth turn, and that of the last ones."""
+    return statistics.median(each[10 - AROUND : 10 + AROUND]), statistics.median(each[-2 * AROUND :])
 
 
 def main() -> None:
@@ -68,18 +75,17 @@ def main() -> None:
     print(f"{'':16}{'fixed':>12}{'growth':>14}{'x text':>8}{'ms at 10':>10}{'ms at end':>11}{'x':>7}")
     grown: dict[str, float] = {}
     # Ours and what LangGraph itself takes are compared, so they take turns.
-    found = run((OURS, LAST), turns)
+    found, busy = run((OURS, LAST), turns)
     for name in SAVERS:
         try:
             with tempfile.TemporaryDirectory() as empty:
                 fixed = fixed_bytes(name, Path(empty))
-            times, total = found[name] if name in found else run((name,), turns)[name]
+            times, total = found[name] if name in found else run((name,), turns)[0][name]
         except ImportError as error:
             results.missing.append(f"{name}: {error}")
             print(f"{name:16}left out: {error}")
             continue
-        early = statistics.median(times[10 - AROUND : 10 + AROUND])
-        late = statistics.median(times[-2 * AROUND :])
+        early, late = around(times)
         growth = total - fixed
         factor, slower = growth / own_bytes, late / early
         print(f"{name:16}{fixed:12,}{growth:14,}{factor:8.2f}{early:10.2f}{late:11.2f}{slower:7.2f}")
@@ -101,6 +107,15 @@ def main() -> None:
             results.goals.append(Goal("last turn of LangGraph itself", what, slower, "ratio"))
     what = f"what turn {turns} takes longer than turn 10, less the same with a saver that keeps the last objects"
     results.goals.append(Goal("last turn, ours alone", what, grown[OURS] - grown[LAST], "us"))
+    early, late = (ours - theirs for ours, theirs in zip(around(busy[OURS]), around(busy[LAST]), strict=True))
+    what = "CPU time of a turn, less that with a saver that keeps the last objects: "
+    results.goals += [
+        Goal("CPU of ours alone, turn 10", what + "around turn 10", early * 1e3, "us"),
+        Goal(f"CPU of ours alone, turn {turns}", what + f"around turn {turns}", late * 1e3, "us"),
+        Goal("CPU of ours alone, grown", what + f"at turn {turns} over that at turn 10", late / early, "ratio"),
+    ]
+    for goal in results.goals[-3:]:
+        print(f"{goal.name}: {goal.figure:.2f}")
     if chosen.json:
         results.write(chosen.json)
 

@@ -27,6 +27,7 @@ __all__ = [
     "HookTable",
     "Items",
     "Limits",
+    "Pictures",
     "ReadView",
     "ScopeHandle",
     "SequenceView",
@@ -199,8 +200,17 @@ class ViewIter:
 def value_encode(value: Any, *, limits: Limits | None = None) -> bytes:
     """Encode a value as the store would keep it."""
 
+@final
+class Pictures:
+    """For ``changed``: what the items of a list were the last time."""
+
 def value_changed(
-    items: list[Any], copies: list[Any], *, parts: tuple[Any, ...] | None = None, sole: bool = False
+    items: list[Any],
+    copies: list[Any],
+    *,
+    parts: tuple[Any, ...] | None = None,
+    pictures: Pictures | None = None,
+    sole: bool = False,
 ) -> list[int]:
     """Find the places at which two lists differ: where the items would not be kept as the same bytes."""
 

@@ -16,28 +16,42 @@ A `DictView` or `SequenceView` looks into a large value without rebuilding it: `
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from spellkeep import _core
-from spellkeep._core import DictView, Limits, SequenceView, Tagged
+from spellkeep._core import DictView, Limits, Pictures, SequenceView, Tagged
 from spellkeep._core import value_changed as changed
 from spellkeep._core import value_decode as decode
 from spellkeep._core import value_encode as encode
 from spellkeep._core import value_view as view
 from spellkeep._kinds import codec_of
 
-__all__ = ["DictView", "Limits", "SequenceView", "Tagged", "changed", "decode", "encode", "register", "view"]
+__all__ = [
+    "DictView",
+    "Limits",
+    "Pictures",
+    "SequenceView",
+    "Tagged",
+    "changed",
+    "decode",
+    "encode",
+    "register",
+    "registered_meanwhile",
+    "view",
+]
 
 Mapping.register(DictView)
 Sequence.register(SequenceView)
 
 C = TypeVar("C", bound=type)
+_MISSING = object()
 
 _NATIVE = frozenset(
     {
@@ -51,13 +65,16 @@ _by_class: dict[type, tuple[str, int, Callable[[Any], Any]]] = {}
 _by_tag: dict[str, Callable[[Any, int], Any]] = {}
 _owners: dict[str, type] = {}
 _registering = threading.Lock()
+# What is registered for a while only, and for how many.
+_borrowed: dict[type, list[Any]] = {}
+_borrowing = threading.Lock()
 _core.value_use_registry(_by_class, _by_tag)
 
 
 def _begin_anew() -> None:
-    """In a forked child the lock may be held by a thread that is not there."""
-    global _registering
-    _registering = threading.Lock()
+    """In a forked child the locks may be held by a thread that is not there."""
+    global _registering, _borrowing
+    _registering, _borrowing = threading.Lock(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -139,6 +156,39 @@ def register(
         _by_tag[tag] = decode
         _by_class[cls] = (tag, version, encode)
     return cls
+
+
+@contextlib.contextmanager
+def registered_meanwhile(tags: Mapping[type, str]) -> Iterator[None]:
+    """Have classes registered under these tags while a ``with`` block runs, in all threads, and no longer.
+
+    One that is registered otherwise, before or meanwhile, stays as it is, and registered.
+
+    Raises: as `register`.
+    """
+    begun: list[type] = []
+    try:
+        for cls, tag in tags.items():
+            with _borrowing:
+                if cls in _borrowed:
+                    _borrowed[cls][1] += 1
+                elif cls not in _by_class:
+                    register(cls, tag=tag)
+                    _borrowed[cls] = [_by_class.get(cls), 1]
+                else:
+                    continue
+                begun.append(cls)
+        yield
+    finally:
+        for cls in begun:
+            with _borrowing, _registering:
+                _borrowed[cls][1] -= 1
+                if _borrowed[cls][1] == 0:
+                    entry, _ = _borrowed.pop(cls)
+                    # Whoever registered it meanwhile made another entry.
+                    if _by_class.get(cls, _MISSING) is entry:
+                        tag, *_ = _by_class.pop(cls)
+                        del _by_tag[tag], _owners[tag]
 
 
 def _complete(

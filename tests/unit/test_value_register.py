@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from spellkeep.errors import LimitExceeded, NotSerializable, SchemaMismatch
-from spellkeep.value import Limits, Tagged, decode, encode, register
+from spellkeep.value import Limits, Tagged, decode, encode, register, registered_meanwhile
 from value_samples import (
     OBJECTS,
     Attrs,
@@ -235,3 +235,33 @@ def test_any_class_can_be_kept_with_functions_of_its_own() -> None:
     same(Ordered(a=1, b=(2,)))
     register(collections.OrderedDict, encode=dict, decode=lambda payload, version: collections.OrderedDict(payload))
     same(collections.OrderedDict(a=1))
+
+
+@dataclasses.dataclass
+class Visitor:
+    name: str
+
+
+def test_a_class_is_registered_while_a_block_runs_and_as_long_as_another_block_does() -> None:
+    tags: dict[type, str] = {Visitor: "test:visitor"}
+    with registered_meanwhile(tags):
+        with registered_meanwhile(tags):
+            blob = encode(Visitor("a"))
+        assert decode(blob) == Visitor("a")
+    assert decode(blob) == Tagged("test:visitor", 1, {"name": "a"})
+    with pytest.raises(NotSerializable):
+        encode(Visitor("a"))
+    with pytest.raises(KeyError), registered_meanwhile(tags):
+        raise KeyError
+    with pytest.raises(NotSerializable):
+        encode(Visitor("a"))
+    with pytest.raises(TypeError), registered_meanwhile({**tags, object: "test:object"}):
+        pass
+    with pytest.raises(NotSerializable):
+        encode(Visitor("a"))
+    with registered_meanwhile(tags):
+        register(Visitor, tag="test:visitor")
+    assert decode(encode(Visitor("b"))) == Visitor("b")
+    with registered_meanwhile({Visitor: "test:other"}):
+        assert encode(Visitor("a")) == blob
+    assert decode(blob) == Visitor("a")

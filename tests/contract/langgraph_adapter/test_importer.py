@@ -21,6 +21,8 @@ from langgraph.types import Interrupt, Send
 import spellkeep
 from contract.langgraph_adapter.graphs import chat, config, say
 from spellkeep.adapters.langgraph import SpellkeepSaver, import_sqlite
+from spellkeep.errors import NotSerializable
+from spellkeep.value import encode
 
 
 @dataclasses.dataclass
@@ -62,7 +64,7 @@ def filled(path: Path) -> Path:
 def test_all_of_a_file_is_there_afterwards(tmp_path: Path) -> None:
     file = filled(tmp_path)
     seen: list[tuple[int, int]] = []
-    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state"), types=[Plan]) as saver:
         report = import_sqlite(file, saver, types=[Plan], progress=lambda done, total: seen.append((done, total)))
         assert (report.thread_count, report.checkpoint_count, report.unread, dict(report.unknown)) == (3, 19, [], {})
         assert seen == [(done, 19) for done in range(1, 20)]
@@ -77,6 +79,32 @@ def test_all_of_a_file_is_there_afterwards(tmp_path: Path) -> None:
         assert say(chat(saver), "and on", "a")[-2:] == ["and on", "answer 7"]
         again = import_sqlite(file, saver, types=[Plan])
         assert (again.checkpoint_count, again.present_count) == (0, 19)
+
+
+@dataclasses.dataclass
+class Meanwhile:
+    goal: str
+
+
+def test_classes_are_known_only_while_the_import_runs(tmp_path: Path) -> None:
+    plan = Meanwhile("win")
+    file = tmp_path / "old.sqlite"
+    with SqliteSaver.from_conn_string(str(file)) as old:
+        values = {"plan": plan, "plans": [plan]}
+        checkpoint: Any = {**empty_checkpoint(), "channel_values": values, "channel_versions": dict.fromkeys(values, 1)}
+        old.put(config("types", checkpoint_ns=""), checkpoint, {"step": 0, "source": "loop"}, {})
+    inert = spellkeep.Tagged(f"{Meanwhile.__module__}:Meanwhile", 1, {"goal": "win"})
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+        report = import_sqlite(file, saver, types=[Meanwhile])
+        assert (report.unread, dict(report.unknown)) == ([], {})
+        with pytest.raises(NotSerializable):
+            encode(plan)
+        found = saver.get_tuple(config("types"))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"plan": inert, "plans": [inert]}
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state"), types=[Meanwhile]) as saver:
+        found = saver.get_tuple(config("types"))
+        assert found is not None and found.checkpoint["channel_values"] == values
 
 
 def test_a_class_that_is_not_named_is_kept_inert_and_reported(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from spellkeep.adapters.langgraph.core import WAITING_MAX, Write, core_of
 from spellkeep.adapters.langgraph.elements import New
 from spellkeep.adapters.langgraph.frames import Frame, extra_of, kept_metadata, plain_metadata, time_us_of
 from spellkeep.adapters.langgraph.keys import SHARED_SCOPE
-from spellkeep.adapters.langgraph.moving import keep_only, move
+from spellkeep.adapters.langgraph.moving import rewrite
 from spellkeep.adapters.langgraph.thread import Thread, flat_writes
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import Conflict
@@ -120,7 +120,7 @@ class Checkpoints:
                 checkpoint["v"],
                 kept_metadata(get_checkpoint_metadata(config, metadata), register_new=register_new),  # type: ignore[arg-type]
                 dict(versions),
-                {node: dict(seen) for node, seen in checkpoint["versions_seen"].items()},
+                _seen(checkpoint["versions_seen"], base.seen if base is not None else {}),
                 list(updated) if isinstance(updated, list) else updated,
                 values,
                 extra_of(checkpoint, register_new=register_new),
@@ -172,6 +172,7 @@ class Checkpoints:
         """Remove a thread, and note that it was deleted."""
         core = self.core
         with core.lock:
+            core.clear_left()
             thread = core.thread(thread_id)
             if thread:
                 core.state.clear_scope(thread.scope)
@@ -186,26 +187,27 @@ class Checkpoints:
         """Remove the checkpoints of some runs from all threads."""
         runs = set(run_ids)
         with self.core.lock:
+            self.core.clear_left()
             for thread_id in self.core.thread_ids() if runs else ():
                 thread = self.core.thread(thread_id)
                 numbers = thread.newest_first(None)
                 kept = {number for number in numbers if thread.frame(number).metadata.get("run_id") not in runs}
                 if len(kept) < len(numbers):
-                    keep_only(self.core, thread, kept)
+                    rewrite(self.core, thread_id, [(thread, kept)])
 
     def copy(self, source_id: str, target_id: str) -> None:
         """Add a thread's checkpoints to another thread."""
         with self.core.lock:
+            self.core.clear_left()
             source, target = self.core.thread(source_id), self.core.thread(target_id)
             if source is not target and source:
-                write = Write(self.core)
-                move(source, source.newest_first(None), target, write, target.elements)
-                write.commit()
-                self.core.forget(target.id)
+                both = [(thread, thread.newest_first(None)) for thread in (target, source)]
+                rewrite(self.core, target_id, both)
 
     def prune(self, thread_id: str) -> None:
         """Keep the latest checkpoint of each namespace, and what its delta channels need."""
         with self.core.lock:
+            self.core.clear_left()
             thread = self.core.thread(thread_id)
             kept: set[int] = set()
             for ns in thread.namespaces():
@@ -213,7 +215,16 @@ class Checkpoints:
                 if latest is not None:
                     kept |= {latest, *_needed(thread, latest)}
             if len(kept) < len(thread.newest_first(None)):
-                keep_only(self.core, thread, kept)
+                rewrite(self.core, thread_id, [(thread, kept)])
+
+
+def _seen(seen: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """What each node has seen, as the caller cannot change it; of most nodes that is what the parent has."""
+    kept = {}
+    for node, versions in seen.items():
+        was = old.get(node)
+        kept[node] = was if was == versions else dict(versions)
+    return kept
 
 
 def config_of(thread_id: Any, ns: str, id: str) -> RunnableConfig:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import Batch, ScopeHandle, StateManager
-from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, number_text, text_id
+from spellkeep.adapters.langgraph.keys import SHARED_SCOPE, id_text, number_text, text_id, thread_scope
 
 if TYPE_CHECKING:
     from spellkeep.adapters.langgraph.thread import Thread
@@ -18,6 +18,8 @@ NAME_LEN_MAX = 64
 THREADS_MAX = 64
 ITEMS_MAX = 200_000
 WAITING_MAX = 4096
+LONG_COUNT = 10_000
+LONG_BYTES = 16 << 20
 
 _cores: weakref.WeakValueDictionary[int, Core] = weakref.WeakValueDictionary()
 _making = threading.Lock()
@@ -73,6 +75,11 @@ class Core:
         """Read a thread anew the next time."""
         self._threads.pop(thread_id, None)
 
+    def forget_all(self) -> None:
+        """Read all threads anew the next time."""
+        with self.lock:
+            self._threads.clear()
+
     def trim(self) -> None:
         """Let go of the lists of the threads that were used longest ago."""
         total = 0
@@ -95,9 +102,41 @@ class Core:
         """Where a thread's number stands."""
         return "t" + id_text(thread_id)
 
+    def left_key(self, thread_id: str) -> str:
+        """Where the number of a scope stands that no thread has, while one is written anew."""
+        return "m" + id_text(thread_id)
+
+    def new_scope(self, thread_id: str) -> int:
+        """The number of a scope that a thread is to get."""
+        number: int = self.shared.get("T", 0)
+        with self.state.batch() as batch:
+            batch.set(SHARED_SCOPE, "T", number + 1)
+            batch.set(SHARED_SCOPE, self.left_key(thread_id), number)
+        return number
+
+    def give_scope(self, thread_id: str, number: int, former: int | None) -> None:
+        """Give a thread the scope that was written for it, instead of the former one."""
+        with self.state.batch() as batch:
+            batch.set(SHARED_SCOPE, self.thread_key(thread_id), _entry(number, thread_id))
+            if former is None:
+                batch.delete(SHARED_SCOPE, self.left_key(thread_id))
+            else:
+                batch.set(SHARED_SCOPE, self.left_key(thread_id), former)
+
+    def clear_left(self) -> None:
+        """Clear the scopes that no thread has any more, or never got."""
+        for key, number in list(self.shared.iter_items("m")):
+            self.state.clear_scope(thread_scope(number))
+            del self.shared[key]
+
     def deletion_key(self, thread_id: str) -> str:
         """Where it stands that a thread was deleted lately."""
         return "d" + id_text(thread_id)
+
+
+def _entry(number: int, thread_id: str) -> list[Any]:
+    """A thread's number, and its id where the key only has a hash of it."""
+    return [number] if text_id(id_text(thread_id)) is not None else [number, thread_id]
 
 
 class Write:
@@ -108,6 +147,12 @@ class Write:
         self._batch: Batch | None = None
         self._one: tuple[ScopeHandle, str, bytes] | None = None
         self._new: dict[str, int] = {}
+        self._count = self._bytes = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether what comes next should go into another batch, if it may."""
+        return self._count >= LONG_COUNT or self._bytes >= LONG_BYTES
 
     @property
     def batch(self) -> Batch:
@@ -121,6 +166,8 @@ class Write:
 
     def set(self, handle: ScopeHandle, key: str, record: bytes) -> None:
         """Add a record."""
+        self._count += 1
+        self._bytes += len(record)
         if self._batch is None and self._one is None:
             self._one = (handle, key, record)
         else:
@@ -140,9 +187,7 @@ class Write:
     def new_thread(self, thread_id: str) -> int:
         """Give a thread a number."""
         number: int = self._core.shared.get("T", 0)
-        text = id_text(thread_id)
-        entry = [number] if text_id(text) is not None else [number, thread_id]
-        self.batch.set(SHARED_SCOPE, "t" + text, entry, if_version=0)
+        self.batch.set(SHARED_SCOPE, self._core.thread_key(thread_id), _entry(number, thread_id), if_version=0)
         self.batch.set(SHARED_SCOPE, "T", number + 1)
         return number
 

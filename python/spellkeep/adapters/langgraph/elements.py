@@ -162,10 +162,10 @@ class Elements:
         value = self.value(number)
         return blob_of(value) if type(value) in known or _TAG in blob else blob
 
-    def remember(self, blob: bytes, number: int) -> None:
+    def remember(self, numbers: dict[bytes, int]) -> None:
         """So that the next value of the same bytes is this element."""
-        self._recent[blob] = number
-        self._recent_bytes += len(blob)
+        self._recent.update(numbers)
+        self._recent_bytes += sum(map(len, numbers))
         while len(self._recent) > RECENT_MAX or self._recent_bytes > RECENT_BYTES_MAX:
             gone, _ = self._recent.popitem(last=False)
             self._recent_bytes -= len(gone)
@@ -181,15 +181,21 @@ class Elements:
             self._texts.move_to_end(text)
         return found
 
-    def remember_text(self, text: str, place: Text) -> None:
-        """Where a text stands that may come again."""
-        self._texts.setdefault(text, place)
+    def remember_texts(self, places: list[tuple[str, Text]]) -> None:
+        """Where texts stand that may come again."""
+        for text, place in places:
+            self._texts.setdefault(text, place)
         while len(self._texts) > TEXTS_MAX:
             self._texts.popitem(last=False)
 
 
 class New:
     """The elements that one batch adds to a thread; theirs once the batch is committed."""
+
+    __slots__ = (
+        *("_elements", "_first", "_local", "_made_nodes", "_made_texts", "_records", "_register_new"),
+        *("blobs", "next"),
+    )
 
     def __init__(self, elements: Elements, *, register_new: bool) -> None:
         self._elements = elements
@@ -289,15 +295,21 @@ class New:
         """The record that holds the elements from `first` on."""
         self._records.append((first, key))
 
+    def next_batch(self) -> New:
+        """After this one was committed: for what comes next."""
+        self.committed()
+        return New(self._elements, register_new=self._register_new)
+
     def committed(self) -> None:
         """All of it is in the store."""
         elements = self._elements
-        for first, key in self._records:
-            elements.found_in(first, key)
-        for blob, number in self._local.items():
-            elements.remember(blob, number)
-        for text, place in self._made_texts:
-            elements.remember_text(text, place)
         for blob, number in self._made_nodes.items():
             elements.remember_node(blob, number)
+        if self.next == elements.next:
+            return
+        for first, key in self._records:
+            elements.found_in(first, key)
+        elements.remember(self._local)
+        if self._made_texts:
+            elements.remember_texts(self._made_texts)
         elements.next = self.next

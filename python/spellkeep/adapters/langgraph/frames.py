@@ -17,8 +17,8 @@ _ATOMS = frozenset({str, int, float, bool, type(None)})
 _FIELDS = frozenset({"v", "id", "ts", "channel_values", "channel_versions", "versions_seen", "updated_channels"})
 _GONE = -1
 _MISSING = object()
+_NO_ITEMS = [blob_of({})]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 Name = Callable[[Any], Any]
 
@@ -53,10 +53,16 @@ class Frame:
 
 def kept_metadata(metadata: dict[str, Any], *, register_new: bool) -> dict[str, Any]:
     """Metadata as a frame has it."""
-    return {
-        key: value if type(value) in _ATOMS else [blob_of(value, register_new=register_new)]
-        for key, value in metadata.items()
-    }
+    kept: dict[str, Any] = {}
+    for key, value in metadata.items():
+        if type(value) in _ATOMS:
+            kept[key] = value
+        elif value or type(value) is not dict:
+            kept[key] = [blob_of(value, register_new=register_new)]
+        else:
+            # Each checkpoint has some parents, mostly none.
+            kept[key] = _NO_ITEMS
+    return kept
 
 
 def plain_metadata(kept: dict[str, Any]) -> dict[str, Any]:
@@ -75,12 +81,15 @@ def extra_of(checkpoint: dict[str, Any], *, register_new: bool) -> dict[str, Any
 
 def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
     """What to change in `old`, with the names that are gone under -1."""
-    changed = {
-        name(key): value
-        for key, value in new.items()
-        if (was := old.get(key, _MISSING)) is not value and not (type(was) is type(value) and was == value)
-    }
-    if not old.keys() <= new.keys():
+    changed = {}
+    there = 0
+    for key, value in new.items():
+        was = old.get(key, _MISSING)
+        if was is not _MISSING:
+            there += 1
+        if was is not value and not (type(was) is type(value) and was == value):
+            changed[name(key)] = value
+    if there < len(old):
         changed[_GONE] = [name(key) for key in old if key not in new]
     return changed
 
@@ -102,15 +111,18 @@ def _values_difference(
 ) -> dict[Any, Any]:
     """As `_difference`; of a list only what comes behind the numbers that it begins with like the old one."""
     changed: dict[Any, Any] = {}
+    there = 0
     for channel, value in new.items():
         was = old.get(channel, _MISSING)
+        if was is not _MISSING:
+            there += 1
         if was is value or (type(value) is not list and type(was) is type(value) and was == value):
             continue
         if type(value) is list:
             changed[name(channel)] = _behind(was, value) if type(was) is list else shorten(value)
         else:
             changed[name(channel)] = value
-    if not old.keys() <= new.keys():
+    if there < len(old):
         changed[_GONE] = [name(channel) for channel in old if channel not in new]
     return changed
 
@@ -138,11 +150,14 @@ def _values_changed(
 
 def _seen_difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
     changed: dict[Any, Any] = {}
+    there = 0
     for node, versions in new.items():
         was = old.get(node)
-        if was != versions:
+        if was is not None:
+            there += 1
+        if was is not versions and was != versions:
             changed[name(node)] = _difference(was or {}, versions, name)
-    if not old.keys() <= new.keys():
+    if there < len(old):
         changed[_GONE] = [name(node) for node in old if node not in new]
     return changed
 
@@ -170,13 +185,12 @@ def _kept_time(frame: Frame, base: Frame) -> int | str:
 def time_us_of(ts: str) -> int | None:
     """A time in microseconds, if `_plain_time` gives its very spelling back."""
     try:
-        moment = datetime.fromisoformat(ts)
-        # In UTC, and spelled as `_plain_time` does.
-        if moment.tzinfo is not UTC or moment.isoformat() != ts:
+        # Spelled as `_plain_time` does: signs where it has them, and digits between, or it is no time.
+        if len(ts) != 32 or ts[4:20:3] != "--T::." or ts[26:] != "+00:00":
             return None
-        days = moment.toordinal() - _EPOCH_DAY
-        seconds = days * 86_400 + moment.hour * 3_600 + moment.minute * 60 + moment.second
-        return seconds * 1_000_000 + moment.microsecond
+        since = datetime.fromisoformat(ts) - _EPOCH
+        # Without microseconds it is spelled shorter.
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds if since.microseconds else None
     except (ValueError, TypeError, OverflowError):
         return None
 

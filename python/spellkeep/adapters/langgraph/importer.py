@@ -7,15 +7,16 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spellkeep.adapters.langgraph.foreign import ForeignReader
 from spellkeep.adapters.langgraph.saver import SpellkeepSaver
-from spellkeep.adapters.langgraph.types import allow
+from spellkeep.adapters.langgraph.types import tag_of
 from spellkeep.errors import StateError
+from spellkeep.value import registered_meanwhile
 
 __all__ = ["ImportReport", "import_sqlite"]
 
@@ -63,16 +64,17 @@ def import_sqlite(
     the store has already is left as it is, so an import that was broken off can be run again.
 
     Args:
-        types: classes whose objects the file holds, as for `allow`. Others are kept as inert ``spellkeep.Tagged``.
+        types: classes whose objects the file holds, as for `allow`, but only while this call runs: give them to the
+            saver that reads them, too. Others are kept as inert ``spellkeep.Tagged``.
         progress: called with the checkpoints done and all.
     Raises: FileNotFoundError; ValueError when it is no such file; what ``saver.put`` raises when the store fails.
     """
     types = tuple(types)
-    allow(*types)
     if not Path(file).is_file():
         raise FileNotFoundError(f"there is no file {os.fspath(file)!r}")
     report, reader = ImportReport(), ForeignReader(types)
-    with closing(sqlite3.connect(f"{Path(file).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    uri = f"{Path(file).absolute().as_uri()}?mode=ro"
+    with _known(types, saver), closing(sqlite3.connect(uri, uri=True)) as connection:
         try:
             (total,) = connection.execute("SELECT count(*) FROM checkpoints").fetchone()
             has_path = "task_path" in {row[1] for row in connection.execute("PRAGMA table_info(writes)")}
@@ -88,6 +90,16 @@ def import_sqlite(
                 progress(done, total)
     report.unknown = reader.unknown
     return report
+
+
+@contextmanager
+def _known(types: tuple[type, ...], saver: SpellkeepSaver) -> Iterator[None]:
+    with registered_meanwhile({cls: tag_of(cls) for cls in types}):
+        try:
+            yield
+        finally:
+            # Nothing in memory may have objects of classes that are not known any more.
+            saver._checkpoints.core.forget_all()
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:

@@ -16,7 +16,6 @@ import base64
 import hashlib
 import string
 from binascii import b2a_base64
-from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from spellkeep import StateScope
@@ -93,7 +92,6 @@ def bytes_uuid(raw: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-@lru_cache(4096)
 def id_text(text: str) -> str:
     """An id in a key: ``u`` and a UUID's bytes, ``r`` and the escaped id, or ``h`` and a hash of a long one."""
     if (raw := uuid_bytes(text)) is not None:

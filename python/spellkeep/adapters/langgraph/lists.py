@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from spellkeep.adapters.langgraph.messages import PARTS, copied, known
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import StateError
-from spellkeep.value import changed, decode
+from spellkeep.value import Pictures, changed, decode
 
 Ranges: TypeAlias = list[int]
 """Numbers of elements as first, count, first, count, ..."""
@@ -57,18 +57,20 @@ def copy_of(value: Any) -> Any:
 class Held:
     """One list as it was last seen: its objects, their elements, and a copy of each."""
 
-    __slots__ = ("_parts", "copies", "live", "numbers", "ranges")
+    __slots__ = ("_parts", "_pictures", "copies", "live", "numbers", "ranges")
 
     def __init__(self, live: list[Any], numbers: list[int], copies: list[Any], ranges: Ranges | None = None) -> None:
         self.live, self.numbers, self.copies = live, numbers, copies
         self.ranges = ranges_of(numbers) if ranges is None else ranges
         # Other classes may have been registered with functions that look at more than this.
         self._parts = PARTS if known.issuperset(map(type, copies)) else None
+        self._pictures = Pictures()
 
     def seen_as(self, live: list[Any]) -> Held:
         """The same list as other objects."""
         made = Held.__new__(Held)
-        made.numbers, made.copies, made.ranges, made._parts = self.numbers, self.copies, self.ranges, self._parts
+        made.numbers, made.copies, made.ranges = self.numbers, self.copies, self.ranges
+        made._parts, made._pictures = self._parts, self._pictures
         made.live = live
         return made
 
@@ -76,13 +78,14 @@ class Held:
         """This list with more behind it. `live` is the whole."""
         made = Held(live, numbers, copies, joined(self.ranges, ranges_of(numbers)))
         made.numbers, made.copies = self.numbers + numbers, self.copies + copies
+        made._pictures = self._pictures
         if self._parts is None:
             made._parts = None
         return made
 
     def same_prefix(self, items: list[Any]) -> int:
         """How many items from the start are as those of this list were."""
-        different = changed(items, self.copies, parts=self._parts)
+        different = changed(items, self.copies, parts=self._parts, pictures=self._pictures)
         return different[0] if different else min(len(items), len(self.copies))
 
     def handed_out(self) -> Held:
@@ -90,7 +93,7 @@ class Held:
 
         No other list of the saver's holds them.
         """
-        others = changed(self.live, self.copies, parts=self._parts, sole=True)
+        others = changed(self.live, self.copies, parts=self._parts, pictures=self._pictures, sole=True)
         if not others:
             return self
         items = self.live.copy()

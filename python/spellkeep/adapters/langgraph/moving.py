@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from spellkeep.adapters.langgraph.core import Core, Write
-from spellkeep.adapters.langgraph.elements import Elements, Kept, New, names_text
+from spellkeep.adapters.langgraph.elements import Kept, New, names_text
 from spellkeep.adapters.langgraph.lists import numbers_of, ranges_of
 from spellkeep.adapters.langgraph.thread import Thread
 
@@ -16,17 +16,21 @@ class _Moved:
     """Elements of one thread as elements of another."""
 
     def __init__(self, source: Thread, new: New) -> None:
-        self._elements, self._new = source.elements, new
+        self._elements, self.new = source.elements, new
         self._numbers: dict[int, int] = {}
+
+    def begin(self) -> None:
+        """What came so far is in the store."""
+        self.new = self.new.next_batch()
 
     def number(self, number: int) -> int:
         if number not in self._numbers:
-            self._numbers[number] = self._new.number(self._elements.plain_blob(number))[0]
+            self._numbers[number] = self.new.number(self._elements.plain_blob(number))[0]
         return self._numbers[number]
 
     def kept(self, kept: Kept) -> Kept:
         if type(kept) is bytes:
-            return self._new.keep(self._elements.read(kept)) if names_text(kept) else kept
+            return self.new.keep(self._elements.read(kept)) if names_text(kept) else kept
         if kept is None:
             return None
         if type(kept) is int:
@@ -34,48 +38,66 @@ class _Moved:
         return ranges_of(map(self.number, numbers_of(kept)))  # type: ignore[arg-type]
 
 
-def move(source: Thread, numbers: Collection[int], target: Thread, write: Write, elements: Elements) -> None:
-    """Add checkpoints and their writes to a batch, each whole, so that they need no others.
+def rewrite(core: Core, thread_id: str, parts: Sequence[tuple[Thread, Collection[int]]]) -> None:
+    """Make a thread anew of checkpoints that others have, itself too, and their writes; all of it or nothing.
 
-    A checkpoint that the target has already stays as it is there.
+    It is made in a scope of its own, in as many batches as it takes. One batch then gives that scope to the thread; the
+    former scope is cleared last. What a process that ends in between leaves behind is a scope that no thread has: its
+    number stands under `Core.left_key`, and the next call clears it. Calling again is all there is to do.
+
+    A checkpoint that an earlier part has is not taken again. The order is that of the parts.
+    """
+    former = core.thread_number(thread_id)
+    number = core.new_scope(thread_id)
+    target = Thread(core, thread_id, number=number)
+    taken: dict[tuple[str, str], int] = {}
+    for source, numbers in parts:
+        _move(core, source, numbers, target, taken)
+    core.give_scope(thread_id, number, former)
+    core.forget(thread_id)
+    core.clear_left()
+
+
+def _move(
+    core: Core, source: Thread, numbers: Collection[int], target: Thread, taken: dict[tuple[str, str], int]
+) -> None:
+    """Write checkpoints, each whole, so that they need no others.
 
     Args:
-        elements: of the target, as far as they can be named.
+        taken: the numbers of those that the target has, by namespace and id; these are added.
     """
-    target.begin(write)
-    new = New(elements, register_new=False)
-    moved = _Moved(source, new)
-    first_free = target.next_number if target is not source else 0
-    places = {number: first_free + number for number in sorted(numbers)}
-    for number, place in places.items():
+    write, moved = Write(core), _Moved(source, New(target.elements, register_new=False))
+
+    def written() -> None:
+        nonlocal write
+        if write.is_long:
+            write.commit()
+            moved.begin()
+            write = Write(core)
+
+    first_free = max(taken.values(), default=-1) + 1
+    for number in sorted(numbers):
         frame = source.frame(number)
-        if target is not source and target.find(frame.ns, frame.id) is not None:
+        if (frame.ns, frame.id) in taken:
             continue
+        place = taken[frame.ns, frame.id] = first_free + number
         parent: Any = frame.parent
         if isinstance(parent, int):
-            parent = places.get(parent, source.frame(parent).id)
+            of = source.frame(parent)
+            parent = taken.get((of.ns, of.id), of.id)
         whole = dataclasses.replace(
             frame,
             parent=parent,
             depth=0,
             values={channel: moved.kept(kept) for channel, kept in frame.values.items()},
         )
-        target.put_frame(write, whole, place, None, new, None)
+        target.put_frame(write, whole, place, None, moved.new, None)
+        written()
         tasks: dict[tuple[str, str], list[Any]] = {}
         for (task, at), (path, channel, kept) in source.writes(number).items():
             tasks.setdefault((task, path), []).extend((at, channel, moved.kept(kept)))
         for part, ((task, path), flat) in enumerate(tasks.items()):
-            target.put_task(write, place, task, path, flat, new, part)
-
-
-def keep_only(core: Core, thread: Thread, numbers: Collection[int]) -> None:
-    """Remove all other checkpoints of a thread, with their writes, in one batch."""
-    write = Write(core)
-    for key in core.state.list_keys(thread.scope):
-        write.batch.delete(thread.scope, key)
-    elements = Elements(core.state.scope(thread.scope))
-    # Numbers go on, so that no key of what was removed comes again.
-    elements.next = thread.elements.next
-    move(thread, numbers, thread, write, elements)
+            target.put_task(write, place, task, path, flat, moved.new, part)
+            written()
     write.commit()
-    core.forget(thread.id)
+    moved.begin()

@@ -142,13 +142,17 @@ class SpellkeepSaver(Owner, BaseCheckpointSaver[Any]):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints that have one of these ``run_id`` in their metadata, with their writes.
 
-        Others stay as they are. Each thread is one batch. Cost: reads all checkpoints, writes the threads concerned.
+        Others stay as they are. Of each thread all of it happens or nothing. Cost: reads all checkpoints, writes the
+        threads concerned.
         """
         self._checkpoints.delete_runs(run_ids)
         self._acknowledge()
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Add all checkpoints and writes of a thread to another one, in one batch, behind what it has."""
+        """Add all checkpoints and writes of a thread to another one, all or none, behind what it has.
+
+        Cost: both threads are read, and written.
+        """
         self._checkpoints.copy(str(source_thread_id), str(target_thread_id))
         self._acknowledge()
 

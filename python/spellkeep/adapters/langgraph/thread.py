@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, writes_sort_key
@@ -27,6 +28,7 @@ from spellkeep.adapters.langgraph.lists import Held
 from spellkeep.adapters.langgraph.records import blobs_of, head_of, pack
 from spellkeep.errors import Corrupted
 
+_ns_text = lru_cache(256)(id_text)
 FRAMES_MAX = 8
 PART_WIDTH = 3
 # Below what one value may have in a run of bytes.
@@ -39,10 +41,10 @@ PendingWrite: TypeAlias = tuple[str, str, Any]
 class Thread:
     """What is in memory is only what the store has; everything here runs under the core's lock."""
 
-    def __init__(self, core: Core, thread_id: str) -> None:
+    def __init__(self, core: Core, thread_id: str, *, number: int | None = None) -> None:
         self._core = core
         self.id = thread_id
-        number = core.thread_number(thread_id)
+        number = core.thread_number(thread_id) if number is None else number
         self._is_new = number is None
         self.scope = thread_scope(number or 0)
         self._handle = core.state.scope(self.scope)
@@ -95,11 +97,6 @@ class Thread:
     def __bool__(self) -> bool:
         """Whether there is a checkpoint."""
         return bool(self._keys)
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next checkpoint."""
-        return self._next
 
     def has(self, number: int) -> bool:
         """Whether this checkpoint is there."""
@@ -269,7 +266,7 @@ class Thread:
     ) -> str:
         """Add a checkpoint's record to a batch; its key."""
         id = id_text(frame.id)
-        ns = "." + id_text(frame.ns) if frame.ns else ""
+        ns = "." + _ns_text(frame.ns) if frame.ns else ""
         # A hash does not tell what it was made of.
         whole = id[0] != "h" and ns[:2] != ".h"
         record = record_of(frame, number, base, whole, write.number, new.shorten)
@@ -286,6 +283,8 @@ class Thread:
     def _spilled(self, write: Write, new: New) -> tuple[int, list[bytes]]:
         """The elements for one record; those that are too much for one get records of their own."""
         first, blobs = new.take()
+        if not blobs or sum(map(len, blobs)) <= RECORD_BYTES_MAX:
+            return first, blobs
         begin, size = 0, 0
         for at, blob in enumerate(blobs):
             size += len(blob)

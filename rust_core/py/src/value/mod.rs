@@ -8,6 +8,7 @@ mod encode_rare;
 mod failure;
 mod keys;
 mod limits;
+mod pictures;
 mod same;
 mod tagged;
 mod types;
@@ -25,6 +26,7 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
 pub use limits::Limits;
+pub use pictures::Pictures;
 pub use same::value_changed;
 pub use tagged::Tagged;
 pub use view::{ValueSource, view};
