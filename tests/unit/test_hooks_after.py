@@ -144,6 +144,11 @@ def test_whatever_a_hook_raises_the_others_and_the_writers_go_on(
     assert [stats.given_up_count for stats in state.hooks.stats()] == [5, 0]
 
 
+def breaker_events(state: StateManager) -> list[tuple[str, int]]:
+    events = [change.value for change in state.changes() if change.key == "hook.breaker"]
+    return [(event["state"], event["opened_count"]) for event in events]
+
+
 def test_a_hook_that_cannot_be_asked_any_more_is_held_back_and_probed(state: StateManager) -> None:
     broken, seen = True, list[int]()
     options = BreakerOptions(window_count=2, samples_min=2, open_s=0.05)
@@ -164,6 +169,10 @@ def test_a_hook_that_cannot_be_asked_any_more_is_held_back_and_probed(state: Sta
     (stats,) = state.hooks.stats()
     assert (stats.breaker, stats.refused_count, stats.given_up_count, seen[-1]) == ("closed", 0, 0, 2)
     assert stats.breaker_opened_count >= 3 and seen.count(2) == 1
+    while (told := breaker_events(state))[-1:] != [("closed", stats.breaker_opened_count)] and time.monotonic() < until:
+        time.sleep(0.01)
+    assert told[-1] == ("closed", stats.breaker_opened_count)
+    assert [count for _, count in told] == sorted(count for _, count in told) and told[0] == ("open", 1)
 
 
 def test_a_hook_that_hangs_keeps_no_writer_and_no_reader_waiting(state: StateManager) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spellkeep._async import take
 from spellkeep._hooks import positions_of
 from spellkeep.batch import Batch
+from spellkeep.breaker import BreakerState
 from spellkeep.changes import Change, Changes
 from spellkeep.errors import Closed, Forked, LimitExceeded, StateError
 from spellkeep.hooks.delivery import Delivery
@@ -73,6 +74,8 @@ class Consumer:
         self._state = weakref.ref(state)
         self._deliveries: dict[str, Delivery] = {}
         self._noted: dict[str, Registered] = {}
+        # What was last told of their breakers.
+        self._told: dict[str, tuple[BreakerState, int]] = {}
         self._logs: dict[str, HookLog] = {}
         self._lock = threading.Lock()
         self._moved = threading.Condition(self._lock)
@@ -108,7 +111,7 @@ class Consumer:
         with self._lock:
             if (each := self._deliveries.get(name)) is not None:
                 self._unregistered[name] = each.stored_position
-            for known in (self._deliveries, self._noted, self._logs, self._pending, self._keepers):
+            for known in (self._deliveries, self._noted, self._told, self._logs, self._pending, self._keepers):
                 known.pop(name, None)
             self._moved.notify_all()
 
@@ -213,6 +216,7 @@ class Consumer:
                 moved = False if stopping else self._round(state)
                 self._unwritten = True
                 self._store(state, everything=stopping)
+                self._tell_breakers(state)
                 self._unwritten = False
                 for keeper in list(self._keepers.values()):
                     if keeper.due and not stopping:
@@ -295,6 +299,15 @@ class Consumer:
             return
         if not self._hand.do(deliver, _PATIENCE_S):
             self._hand = None
+
+    def _tell_breakers(self, state: StateManager) -> None:
+        """An event for each breaker that opened, lets probes through, or closed."""
+        for name, hook in list(self._noted.items()):
+            now = (hook.breaker.state, hook.breaker.opened_count)
+            if now != self._told.get(name, ("closed", 0)):
+                said = {"hook": name, "state": now[0], "opened_count": now[1]}
+                state.events.emit("hook.breaker", said, scope=HOOKS)
+                self._told[name] = now
 
     def _store(self, state: StateManager, *, everything: bool = False) -> None:
         """Positions and executions since the last time, of all hooks, in one batch."""
