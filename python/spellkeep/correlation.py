@@ -85,6 +85,20 @@ def replaying(id: str) -> Iterator[None]:
 
 
 @contextmanager
+def part_of(inside: Correlation) -> Iterator[None]:
+    """Let everything that is written in the block be part of this, whatever is active where it runs."""
+    var = _core.correlation_var()
+    read_only = var.get(Correlation()).read_only
+    token = var.set(
+        Correlation(inside.id, actor=inside.actor, tags=inside.tags, cause=inside.cause, read_only=read_only)
+    )
+    try:
+        yield
+    finally:
+        var.reset(token)
+
+
+@contextmanager
 def caused_by(version: int) -> Iterator[None]:
     """Let everything that is written in the block have this cause, and be part of what it would be without."""
     var = _core.correlation_var()

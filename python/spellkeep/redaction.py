@@ -77,10 +77,13 @@ class Redactor:
         """The text without what looks like a secret."""
         return self._pattern.sub(HIDDEN, text)
 
+    def is_secret_key(self, key: str | None) -> bool:
+        """Whether the key of an entry names a secret: ``context/token``."""
+        return key is not None and any(map(self.is_secret, key.split("/")))
+
     def entry(self, key: str | None, value: Any) -> Any:
         """The value of an entry without secrets; nothing of it where the key names one (``context/token``)."""
-        secret = value is not None and key is not None and any(map(self.is_secret, key.split("/")))
-        return HIDDEN if secret else self.value(value)
+        return HIDDEN if value is not None and self.is_secret_key(key) else self.value(value)
 
     def value(self, value: Any) -> Any:
         """The value without secrets, made of what is written as it is read: dicts, lists, texts and numbers; of

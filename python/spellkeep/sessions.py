@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from spellkeep._hooks import ask
-from spellkeep.correlation import Correlation, caused_by, correlate, current_correlation
+from spellkeep.correlation import Correlation, caused_by, correlate, current_correlation, part_of
 from spellkeep.handle import ScopeHandle
 from spellkeep.scope import StateScope
 
@@ -75,10 +75,14 @@ class Session:
         self.state: ScopeHandle = store.scope(StateScope.session(self.id))
         self.version = 0
         self._store = store
-        self._correlation, self._actor, self._tags = correlation, actor, tuple(tags)
+        self._correlation, self._actor = correlation, actor
+        # What `correlate` refuses is left to it.
+        self._tags = tags if isinstance(tags, str) else tuple(tags)
         self._metadata = dict(metadata or {})
         self._begun: tuple[str, float, dict[str, Any]] | None = None
+        self._ended = False
         self._around = ExitStack()
+        self._inside: Correlation | None = None
 
     @property
     def scope(self) -> StateScope:
@@ -103,20 +107,27 @@ class Session:
             raise TypeError(f"what a hook makes of metadata is a dict, not {type(metadata).__name__}")
         # First what `sessions` shows, which is no part of it: one of which only that is there was killed as it began.
         key, entry = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}", self._entry(now, metadata)
-        store._set_unacknowledged(SESSIONS, key, entry)
+        # Before it is there: whoever lists it meanwhile does not take it for lost.
+        _running(store).add(key)
+        try:
+            store._set_unacknowledged(SESSIONS, key, entry)
+        except BaseException:
+            _running(store).discard(key)
+            raise
         with ExitStack() as around:
             around.enter_context(part_of_it())
             try:
                 self.version = store.events._emit(self.scope, "session.start", {"metadata": metadata}, None, False)
             except BaseException:
+                _running(store).discard(key)
                 store._delete_unacknowledged(SESSIONS, key)
                 raise
             if asked is not None:
                 asked.done(self.version)
             around.enter_context(caused_by(self.version))
+            self._inside = current_correlation()
             self._around = around.pop_all()
         self._begun = key, time.monotonic(), entry
-        _running(store).add(key)
         return self.version
 
     def _entry(self, now: Correlation, metadata: dict[str, Any]) -> dict[str, Any]:
@@ -130,26 +141,52 @@ class Session:
 
     def _end(self, error: BaseException | None) -> int:
         """Afterwards it has ended, and what is written is no part of it. When it raises, that is not recorded."""
-        assert self._begun is not None
+        if self._begun is None or self._ended:
+            raise RuntimeError(f"session {self.id!r} has {'ended already' if self._ended else 'not begun'}")
+        assert self._inside is not None
         store, (key, begun_s, entry) = self._store, self._begun
         data = {
             "outcome": "ok" if error is None else "failed",
             "error": None if error is None else type(error).__name__,
             "duration_s": time.monotonic() - begun_s,
         }
-        with self._around:
+        # It may end in another context than it began in, as in an executor or a finalizer of an event loop.
+        with self._left(), part_of(self._inside):
             asked = ask(store, "session_end", self.scope, data)
             # First what hooks are given: one that ended only in the log is better than one that nobody is told of.
             ended = store.events._emit(self.scope, "session.end", data, None, False)
             if asked is not None:
                 asked.done(ended)
+        self._ended = True
         kept = entry | data | {"ended_at": datetime.now(UTC)}
         version = store._set_unacknowledged(SESSIONS, key, kept, ttl_s=ENDED_KEPT_S)
         _running(store).discard(key)
         return version
 
+    @contextmanager
+    def _left(self) -> Iterator[None]:
+        """Afterwards what is written here is no part of it, however the block ends."""
+        try:
+            yield
+        finally:
+            # The context in which it began is another one, and was left or forgotten with all that is in it.
+            with suppress(ValueError):
+                self._around.close()
+
+    def _not_entered(self, error: BaseException) -> None:
+        """Whoever waited for its beginning was cancelled, or the disk refuses: it ends with that."""
+        try:
+            self._end(error)
+        except Exception as failure:
+            self._raise_beside(failure, error)
+
     def __enter__(self) -> Self:
-        self._store._acknowledge(self._begin())
+        version = self._begin()
+        try:
+            self._store._acknowledge(version)
+        except BaseException as error:
+            self._not_entered(error)
+            raise
         return self
 
     def __exit__(
@@ -161,7 +198,12 @@ class Session:
             self._raise_beside(failure, error)
 
     async def __aenter__(self) -> Self:
-        await self._store._acknowledged(self._begin())
+        version = self._begin()
+        try:
+            await self._store._acknowledged(version)
+        except BaseException as error:
+            self._not_entered(error)
+            raise
         return self
 
     async def __aexit__(
@@ -229,15 +271,19 @@ class SessionCalls:
         """
         if limit < 0:
             raise ValueError("limit= is a number of sessions, at least 0")
+        if status not in (None, *get_args(SessionStatus)):
+            raise ValueError(f"status= is one of {', '.join(get_args(SessionStatus))}, not {status!r}")
         store: StateManager = self  # type: ignore[assignment]
         found = list[SessionInfo]()
         for key in reversed(store.list_keys(SESSIONS)):
             if len(found) >= limit:
                 break
+            # First this: one that ends meanwhile is not taken for lost.
+            may_be_open = store.read_only or key in _running(store)
             # One may be over meanwhile.
             if (entry := store.get(SESSIONS, key)) is None or id not in (None, entry["id"]):
                 continue
-            info = _info(entry, store.read_only or key in _running(store))
+            info = _info(entry, may_be_open)
             if status in (None, info.status):
                 found.append(info)
         return found

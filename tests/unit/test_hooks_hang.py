@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -9,12 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import spellkeep as sk
 from spellkeep import Change, StateManager, StateScope
-from spellkeep.hooks import HookStats
+from spellkeep.hooks import HookResult, HookStats
 
 SCOUT = StateScope.agent("scout")
 
@@ -154,3 +156,85 @@ def test_a_process_with_a_hook_that_hangs_ends(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "") and time.monotonic() - begun < 15
     with sk.open(tmp_path / "s") as state:
         assert state.recovery.clean and state.get(StateScope.GLOBAL, "a") == 1
+
+
+@pytest.mark.parametrize("after_s", ["soon", None, float("nan"), float("inf"), -1])
+def test_a_retry_at_no_time_is_a_failure_of_that_hook_alone(after_s: Any) -> None:
+    # It ended the thread that delivers to all, or was given again without a pause.
+    seen = list[int]()
+    with sk.open("memory:") as state:
+
+        @state.hooks.after("set", name="late", attempts_max=2)
+        def late(change: Change) -> HookResult:
+            return HookResult.retry(after_s)
+
+        state.hooks.after("set", name="good")(lambda change: seen.append(change.value))
+        state.set(SCOUT, "a", 1)
+        assert state.hooks.drain(10) and seen == [1]
+        found = stats_of(state, "late")
+        assert (found.failed_count, found.given_up_count, found.last_error) == (2, 1, "ValueError")
+
+
+@pytest.mark.parametrize("end", ["unregister", "disable"])
+def test_a_hook_that_is_switched_off_in_the_middle_is_given_nothing_more(end: str) -> None:
+    # It was given the rest of what had been read: up to 1,024 changes.
+    seen = list[int]()
+    with sk.open("memory:") as state:
+
+        @state.hooks.after("set", name="first")
+        def first(change: Change) -> None:
+            seen.append(change.value)
+            getattr(state.hooks, end)("first")
+
+        with state.batch() as batch:
+            for number in range(500):
+                batch.set(SCOUT, f"k{number}", number)
+        assert state.hooks.drain(10)
+        time.sleep(0.1)
+        assert seen == [0]
+        if end == "disable":
+            state.hooks.enable("first")
+            assert state.hooks.drain(10) and seen == [0, 1]
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("raised", [Odd, SystemExit, asyncio.CancelledError])
+def test_an_async_hook_that_raises_no_exception_fails_as_any_other(raised: type[BaseException]) -> None:
+    # Nothing counted it, and it was given the same change again at once, for ever.
+    async def main() -> None:
+        async with sk.open("memory:") as state:
+
+            @state.hooks.after("set", name="odd", attempts_max=2)
+            async def odd(change: Change) -> None:
+                raise raised
+
+            state.set(SCOUT, "a", 1)
+            assert await state.hooks.adrain(10)
+            found = stats_of(state, "odd")
+            assert (found.failed_count, found.given_up_count, found.last_error) == (2, 1, raised.__name__)
+
+    asyncio.run(main())
+
+
+def test_an_async_hook_hangs_as_any_other() -> None:
+    # Its breaker stayed closed, and closing the store took 5 s.
+    async def main() -> None:
+        state = sk.open("memory:")
+
+        @state.hooks.after("set", name="hang", budget_s=0.05)
+        async def hang(change: Change) -> None:
+            await asyncio.sleep(3600)
+
+        state.set(SCOUT, "a", 1)
+        until = time.monotonic() + 10
+        while stats_of(state, "hang").breaker_opened_count == 0 and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        assert stats_of(state, "hang").breaker_opened_count == 1
+        begun = time.monotonic()
+        await state.aclose()
+        assert time.monotonic() - begun < 3 and state.hooks.left["hang"] > 0
+
+    asyncio.run(main())

@@ -239,3 +239,37 @@ def test_a_turn_that_fails_is_done_anew(state: StateManager, monkeypatch: pytest
             keeper.turn(state, HistoryRetention(keep_count=205))
     keeper.turn(state, HistoryRetention(keep_count=205))
     assert len(state.hooks.history("tell", limit=10**6)) == 200 + 80
+
+
+def test_more_than_one_value_holds_is_kept_in_several() -> None:
+    # It was never written, with it no position, and `drain` said False for ever.
+    with sk.open("memory:", limits=sk.Limits(value_bytes_max=1000)) as state:
+
+        @state.hooks.after("set", name="odd", attempts_max=1)
+        def odd(change: Change) -> None:
+            if change.value % 7 == 3:
+                raise ValueError
+
+        state.hooks.before("set", name="much")(lambda context: context.recorded(lambda: "x" * 900) and None)
+        with state.batch() as batch:
+            for number in range(300):
+                batch.set(SCOUT, f"k{number}", number)
+        assert state.hooks.drain(10)
+        found = state.hooks.history("odd", limit=1000)[::-1]
+        assert [each.error for each in found] == ["ValueError" if row % 7 == 3 else None for row in range(300)]
+        assert [each.version for each in found] == sorted({each.version for each in found})
+        assert len({each.chunk for each in found}) > 5
+        # What one execution recorded does not fit: the rest of it does.
+        much = state.hooks.history("much", limit=1000)
+        assert (len(much), {each.recorded for each in much}) == (300, {()})
+    seen = list[Change]()
+    with sk.open("memory:") as state:
+        state.hooks.after("set", name="good")(seen.append)
+        state.hooks.before("set", name="much")(lambda context: context.recorded(lambda: b"x" * 4000) and None)
+        with state.batch() as batch:
+            for number in range(10_000):
+                batch.set(SCOUT, f"k{number}", number)
+        assert state.hooks.drain(30) and len(seen) == 10_000
+        assert [len(each.recorded[0]) for each in state.hooks.history("much", limit=20_000) if each.recorded] == [
+            4000
+        ] * 10_000

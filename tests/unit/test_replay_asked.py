@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import replayed
 import spellkeep as sk
 from spellkeep import StateManager, StateScope, errors
-from spellkeep.hooks import Execution
+from spellkeep.hooks import Execution, HookResult
 from spellkeep.replay import compare
 
 SCOUT = StateScope.agent("scout")
@@ -122,3 +123,32 @@ def test_ignoring_leaves_out_places_and_all_below_them() -> None:
         assert not compare(left, right, ignore=[each for each in places if each != missing]).same
     with pytest.raises(TypeError, match="several str"):
         compare(left, right, ignore="at")
+
+
+def test_what_stands_under_a_key_that_names_a_secret_is_not_shown() -> None:
+    # The value of such an entry has no name of a field: it was in reports and in what schedules keep.
+    canary, scout = "canary-5c1d", StateScope.agent("scout")
+
+    def write(context: Any) -> None:
+        context.state.set(scout, "context/token", canary)
+        context.state.set(scout, "context/token/more", {"deep": [canary]})
+
+    with sk.open("memory:", allow_replay=True) as state:
+        state.hooks.before("set", name="look", key="*password")(lambda context: None)
+        state.set(scout, "context/password", "first")
+        assert state.hooks.drain(10)
+        found = state.replay.select(hook="look")
+        reports = [
+            state.replay.verify(found, hook=lambda context: HookResult.modify(canary)),
+            state.replay.verify(found, hook=lambda context: HookResult.modify({"deep": [canary]})),
+            state.replay.what_if(found, {"value": canary}, hook=lambda context: HookResult.modify(context.value)),
+            state.replay.what_if(found, {}, hook=write),
+        ]
+        for report in reports:
+            assert report.counts == {"different": 1}
+            assert canary not in str(report) + json.dumps(report.document())
+        assert "value: (nothing) -> [redacted]" in str(reports[0])
+        assert "writes.0.2: (nothing) -> 'context/token'" in str(reports[3])
+        state.replay.schedule("check", after_s=0, hook="look")
+        (run,) = state.replay.run_due(lambda context: HookResult.modify(canary))
+        assert run.result == "different" and canary not in repr(run)

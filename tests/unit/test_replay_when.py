@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import spellkeep as sk
+from scheduled import Clock, opened
 from spellkeep import errors
 from spellkeep.replay import When
 
@@ -94,3 +96,47 @@ def test_what_is_no_schedule_is_refused(wrong: dict[str, Any], error: type[Excep
     with pytest.raises(error):
         state.replay.schedule(wrong.pop("name", "a"), **wrong)
     assert state.replay.schedules() == []
+
+
+def test_a_zone_that_is_not_known_here_holds_up_no_other_and_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where a store is opened in a smaller image: nothing ran any more, and cancel() raised what its zone is not.
+    def gone(name: str) -> None:
+        raise KeyError(name)
+
+    clock = Clock()
+    with opened(tmp_path / "s", clock) as state:
+        state.replay.schedule("paris", cron="0 0 * * *", zone="Europe/Paris")
+        state.replay.schedule("other", after_s=60)
+    monkeypatch.setattr("spellkeep.replay.when.ZoneInfo", gone)
+    clock.move(86_400)
+    with opened(tmp_path / "s", clock) as state:
+        assert [(run.schedule, run.result) for run in state.replay.run_due()] == [
+            ("other", "same"),
+            ("paris", "failed"),
+        ]
+        (failed,) = state.replay.runs("paris")
+        assert "Europe/Paris" in (failed.error or "") and state.replay.run_due() == []
+        (paris,) = [each for each in state.replay.schedules() if each.name == "paris"]
+        assert paris.next_at == clock.now + timedelta(hours=1) and paris.when.zone == "Europe/Paris"
+        state.replay.cancel("paris")
+        assert [each.name for each in state.replay.schedules()] == ["other"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"at": "tomorrow"},
+        {"at": date(2026, 1, 1)},
+        {"cron": 5},
+        {"cron": "0 0 * * *", "zone": 5},
+        {"after_s": 1, "ignore": [1]},
+        {"after_s": 1, "mode": "what_if", "parameters": [1]},
+        {"after_s": 1, "mode": "substitute", "hooks": [1]},
+        {"after_s": 1, "mode": "substitute", "hooks": []},
+    ],
+)
+def test_what_no_run_could_do_is_refused_when_it_is_asked(asked: dict[str, Any]) -> None:
+    with sk.open("memory:") as state, pytest.raises(TypeError):
+        state.replay.schedule("a", **asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import signal
 import subprocess
 import sys
@@ -202,3 +203,79 @@ def test_ended_sessions_are_known_for_a_time_and_open_ones_for_ever(state: State
     assert ends["ended"] is not None and ended_at is not None
     assert 89 <= (ends["ended"] - ended_at).days <= 90
     session.__exit__(None, None, None)
+
+
+def test_one_that_is_cancelled_while_it_begins_ends_with_that(tmp_path: Path) -> None:
+    # It stayed open, and its correlation went on in the task.
+    async def main() -> None:
+        async with sk.open(tmp_path / "s", durability="sync") as state:
+
+            async def work() -> sk.Correlation | None:
+                try:
+                    async with state.session("s-1"):
+                        pytest.fail("it is entered")
+                except asyncio.CancelledError:
+                    return sk.current_correlation()
+
+            task = asyncio.create_task(work())
+            await asyncio.sleep(0)
+            task.cancel()
+            assert await task is None
+            assert [(each.status, each.error) for each in state.sessions()] == [("failed", "CancelledError")]
+            assert [each.key for each in of_session(state)] == ["session.start", "session.end"]
+
+    asyncio.run(main())
+
+
+def test_it_ends_once(state: StateManager) -> None:
+    # The log had a second end.
+    session = state.session("s-1")
+    with pytest.raises(RuntimeError, match="not begun"):
+        session.__exit__(None, None, None)
+    with session:
+        pass
+    with pytest.raises(RuntimeError, match="ended already"):
+        session.__exit__(None, None, None)
+    assert [each.key for each in of_session(state)] == ["session.start", "session.end"]
+
+
+def test_it_may_end_in_another_context_than_it_began_in(state: StateManager) -> None:
+    # As a generator that a framework runs in threads does. It raised ValueError, and stayed open.
+    session = state.session("s-1", actor="anna")
+    contextvars.copy_context().run(session.__enter__)
+    with sk.correlate("other", actor="bob", tags=("x",)) as outer:
+        session.__exit__(None, None, None)
+        assert sk.current_correlation() == outer
+    start, end = of_session(state)
+    assert (end.correlation, end.actor, end.tags, end.cause) == ("s-1", "anna", (), start.version)
+    assert [each.status for each in state.sessions()] == ["ok"]
+
+
+def test_who_lists_them_while_they_begin_and_end_finds_none_that_is_lost(
+    state: StateManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = list[str]()
+    write, emit = StateManager._set_unacknowledged, type(state.events)._emit
+
+    def watched(self: StateManager, *args: Any, **how: Any) -> int:
+        version = write(self, *args, **how)
+        listed.extend(each.status for each in self.sessions())
+        return version
+
+    def watched_emit(self: Any, *args: Any) -> int:
+        listed.extend(each.status for each in state.sessions())
+        return emit(self, *args)
+
+    monkeypatch.setattr(StateManager, "_set_unacknowledged", watched)
+    monkeypatch.setattr(type(state.events), "_emit", watched_emit)
+    with state.session("s-1"):
+        pass
+    assert listed == ["open", "open", "open", "ok"]
+
+
+def test_what_is_no_status_and_no_tags_is_refused(state: StateManager) -> None:
+    with pytest.raises(ValueError, match="status="):
+        state.sessions(status="over")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tags"), state.session("s-1", tags="web"):
+        pytest.fail("it began")
+    assert state.sessions() == []

@@ -15,7 +15,7 @@ __all__ = ["sessions"]
 
 @click.command()
 @click.argument("session_id", required=False)
-@click.option("--status", type=click.Choice(("open", "ok", "failed", "lost")), help="Only those.")
+@click.option("--status", type=click.Choice(("open", "ok", "failed")), help="Only those.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
 @JSON
 @click.pass_obj

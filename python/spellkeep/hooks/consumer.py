@@ -253,7 +253,7 @@ class Consumer:
         for each in list(self._deliveries.values()):
             if self._stop_at is not None:
                 break
-            if each.busy and not each.on_loop:
+            if each.busy:
                 each.watch()
             if each.busy or not each.hook.enabled or each.not_before > time.monotonic():
                 continue

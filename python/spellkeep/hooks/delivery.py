@@ -22,6 +22,8 @@ _BACKOFF_S = 0.05
 _BACKOFF_MAX_S = 10.0
 # What is over before is no call that hangs, whatever its budget: the machine may be busy.
 _HANGS_S = 1.0
+# A hook that asks for more, or for what is no time, has failed.
+_AFTER_MAX_S = 1e9
 
 DEPTH_MAX = 8
 """What is so many hooks deep is delivered to none."""
@@ -92,7 +94,7 @@ class Delivery:
         self._attempts = 0
         self._loop = loop
         # Executions when it was looked at, and since when there are no more.
-        self._watched = (-1, 0.0)
+        self._watched: tuple[int, float] | None = None
 
     @property
     def stuck(self) -> bool:
@@ -105,7 +107,10 @@ class Delivery:
         return self._loop is not None
 
     def watch(self) -> None:
-        """Look whether a call goes on beyond its budget, and for a second, while a thread has a chunk of it."""
+        """Look whether a call goes on beyond its budget, and for a second, while it is busy."""
+        if self._watched is None:
+            # Its event loop did not come to it yet.
+            return
         count, now = self.hook._figures()["count"], time.monotonic()
         if count != self._watched[0]:
             self._watched = count, now
@@ -213,6 +218,7 @@ class Delivery:
         async def run() -> None:
             # The task's own context: nothing else sees it.
             var = _core.correlation_var()
+            self._watched = -1, time.monotonic()
             for given in wanted:
                 if not self._may_run():
                     return
@@ -221,20 +227,20 @@ class Delivery:
                 answer: Any
                 try:
                     answer = await self.hook.call(given.what(self._batch))
-                except asyncio.CancelledError:
-                    self.hook.breaker.abandoned()
-                    raise
-                except Exception as error:
+                except BaseException as error:
+                    if _of_the_loop(error):
+                        self.hook.breaker.abandoned()
+                        raise
                     answer = error
                 if not self._settle(given, answer, time.perf_counter_ns() - begun):
                     return
             self._came_to(end, too_deep)
 
         def done(future: Future[None]) -> None:
-            self.busy = False
+            self.hangs = self.busy = False
             wake()
 
-        self.busy = True
+        self.busy, self._watched = True, None
         running = run()
         try:
             asyncio.run_coroutine_threadsafe(running, self._loop).add_done_callback(done)
@@ -244,6 +250,9 @@ class Delivery:
             self.busy = False
 
     def _may_run(self) -> bool:
+        if not self.hook.enabled:
+            # It was switched off, or unregistered, in the middle of what it was given.
+            return False
         if self.hook._free or self.hook._admit():
             return True
         self.not_before = time.monotonic() + max(self.hook.breaker.retry_in_s, 0.001)
@@ -258,8 +267,10 @@ class Delivery:
             outcome, error = FAILED, answer
         elif answer is not None:
             action = answer.action if isinstance(answer, HookResult) else ""
-            if action == "retry":
+            if action == "retry" and _is_time(answer.after_s):
                 outcome, after_s = RETRY, answer.after_s
+            elif action == "retry":
+                outcome, error = FAILED, ValueError(f"after_s is 0 to {_AFTER_MAX_S:g} seconds")
             elif action == "skip":
                 outcome = SKIPPED
             elif action != "proceed":
@@ -284,3 +295,16 @@ class Delivery:
             after_s = random.random() * min(_BACKOFF_MAX_S, _BACKOFF_S * 2.0 ** min(self._attempts, 16))
         self.not_before = time.monotonic() + after_s
         return False
+
+
+def _is_time(after_s: Any) -> bool:
+    return isinstance(after_s, int | float) and 0 <= after_s <= _AFTER_MAX_S
+
+
+def _of_the_loop(error: BaseException) -> bool:
+    """Whether it ends the task, or the loop, and says nothing of the hook."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        # One that the hook came by itself, as of a future that was cancelled, is a failure as any other.
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from spellkeep.errors import LimitExceeded
 from spellkeep.redaction import HIDDEN, Redactor
 from spellkeep.scope import StateScope
 from spellkeep.value import decode
@@ -35,6 +36,9 @@ _AT_ONCE = 10_000
 Row = tuple[Any, ...]
 """Version, microseconds, outcome, digest of the input; of one that recorded something, that, encoded."""
 
+# So much of a row each execution has.
+_BARE = 4
+
 _redactor = Redactor()
 
 
@@ -60,6 +64,7 @@ class HookLog:
         # Whoever commits a chunk has it, so that their numbers have no holes.
         self.lock = threading.Lock()
         keys = state.list_keys(HOOKS, self._prefix)
+        self._added = 0
         self._next = int(keys[-1][len(self._prefix) :]) + 1 if keys else 0
 
     def add(
@@ -70,7 +75,39 @@ class HookLog:
         input: dict[str, Any] | None = None,
         answered: int | None = None,
     ) -> None:
-        """Add a chunk to a batch, under the lock; `errors` by the index of their row. `written` says it is there."""
+        """Add a chunk to a batch, under the lock; `errors` by the index of their row. `written` says it is there.
+
+        Of what is too large for one value it makes several. One execution that is too large loses what it recorded.
+        """
+        self._added = 0
+        self._put(batch, rows, errors, input, answered)
+
+    def _put(
+        self, batch: Batch, rows: list[Row], errors: dict[int, str], input: dict[str, Any] | None, answered: int | None
+    ) -> None:
+        try:
+            batch.set(
+                HOOKS,
+                f"{self._prefix}{self._next + self._added:012d}",
+                self._chunk(rows, errors, input, answered),
+                if_version=0,
+            )
+        except LimitExceeded as failure:
+            if not failure.code.startswith("value.") or (len(rows) == 1 and len(rows[0]) <= _BARE):
+                raise
+            half = len(rows) // 2
+            if half == 0:
+                self._put(batch, [rows[0][:_BARE]], errors, input, answered)
+                return
+            self._put(batch, rows[:half], {row: said for row, said in errors.items() if row < half}, input, answered)
+            rest = {row - half: said for row, said in errors.items() if row >= half}
+            self._put(batch, rows[half:], rest, input, answered)
+        else:
+            self._added += 1
+
+    def _chunk(
+        self, rows: list[Row], errors: dict[int, str], input: dict[str, Any] | None, answered: int | None
+    ) -> dict[str, Any]:
         versions, durations, outcomes, digests, *_ = zip(*rows, strict=False)
         chunk: dict[str, Any] = {
             "at_us": time.time_ns() // 1000,
@@ -90,7 +127,7 @@ class HookLog:
             chunk["input"] = input
         if answered is not None:
             chunk["answered"] = answered
-        batch.set(HOOKS, f"{self._prefix}{self._next:012d}", chunk, if_version=0)
+        return chunk
 
     @property
     def next_chunk(self) -> int:
@@ -99,7 +136,7 @@ class HookLog:
 
     def written(self) -> None:
         """The batch of `add` is committed."""
-        self._next += 1
+        self._next += self._added
 
 
 def forget(state: StateManager, name: str) -> int | None:

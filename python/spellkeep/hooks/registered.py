@@ -146,7 +146,13 @@ class Registered(_core.Hook):
                 self.breaker.succeeded(slow=slow)
             else:
                 self.breaker.failed(slow=slow)
-            self._set_free(self.breaker.state == "closed")
+            self._set_free(self.enabled and self.breaker.state == "closed")
+
+    def switch(self, enabled: bool) -> None:
+        """Let it run or not, also in the middle of what it was given."""
+        with self._lock:
+            self.enabled = enabled
+            self._set_free(enabled and self.breaker.state == "closed")
 
     def overdue(self) -> None:
         """A call goes on beyond its budget: nothing more of it until a probe, whatever comes of that one."""

@@ -210,7 +210,7 @@ class HookRegistry(HookAccounts):
                 raise TypeError(f"hook {name!r} runs before the operation, in its caller: it cannot be async")
             loop = running_loop(name)
         hook = Registered(name, call, at, filter=filter, how=how, told=self._told)
-        hook.enabled = not state.exists(HOOKS, DISABLED + name)
+        hook.switch(not state.exists(HOOKS, DISABLED + name))
         with self._lock:
             if name in self._hooks:
                 raise Conflict(f"there is a hook {name!r}: unregister it, or give name=", code="hook.exists")
@@ -286,7 +286,7 @@ class HookRegistry(HookAccounts):
         """
         state = self._opened()
         with self._lock:
-            self._named(name)
+            self._named(name).switch(False)
             del self._hooks[name]
             self._install(state)
             if self._consumer is not None:
@@ -331,7 +331,7 @@ class HookRegistry(HookAccounts):
             state.set(HOOKS, DISABLED + name, True)
         with self._lock:
             if (hook := self._hooks.get(name)) is not None:
-                hook.enabled = enabled
+                hook.switch(enabled)
                 self._install(state)
 
     def _end(self) -> None:

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
-from spellkeep.redaction import Redactor
+from spellkeep.redaction import HIDDEN, Redactor
 
 _redactor = Redactor()
 _SHOWN_MAX, _BEFORE = 120, 30
@@ -27,17 +27,21 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where two documents differ; what is not there is ``MISSING``."""
+    """One place where two documents differ; what is not there is ``MISSING``. What is `secret` is not shown."""
 
     path: str
     left: Any
     right: Any
+    secret: bool = False
 
     def __str__(self) -> str:
-        sides = [_shown(self.path, self.left, self.right), _shown(self.path, self.right, self.left)]
+        sides = [self._side(self.left, self.right), self._side(self.right, self.left)]
         if sides[0] == sides[1]:
             sides = [f"{sides[0]} ({type(side).__name__})" for side in (self.left, self.right)]
         return f"{self.path}: {sides[0]} -> {sides[1]}"
+
+    def _side(self, value: Any, other: Any) -> str:
+        return HIDDEN if self.secret and value is not MISSING else _shown(self.path, value, other)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def _shown(path: str, value: Any, other: Any) -> str:
     if value is MISSING:
         return repr(value)
     if any(_redactor.is_secret(name) for name in path.split(".")):
-        return "[redacted]"
+        return HIDDEN
     clear = _redactor.value(value)
     text = repr(clear)
     if len(text) <= _SHOWN_MAX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spellkeep.errors import LimitExceeded
@@ -42,7 +43,7 @@ def judge(state: StateManager, execution: Execution, answer: Answer, ignore: tup
         execution=execution,
         status=status,
         answer=answer,
-        differences=found.differences,
+        differences=_marked(found.differences, answer),
         score=found.score,
         detail=detail,
     )
@@ -54,7 +55,11 @@ def differences(left: Answer, right: Answer, ignore: tuple[str, ...]) -> tuple[D
     if left.encoded == right.encoded:
         for document in documents:
             document.pop("value", None)
-    return compare(*documents, ignore=ignore).differences
+    return _marked(compare(*documents, ignore=ignore).differences, left, right)
+
+
+def _marked(differences: tuple[Difference, ...], *answers: Answer) -> tuple[Difference, ...]:
+    return tuple(replace(each, secret=any(answer.is_secret(each.path) for answer in answers)) for each in differences)
 
 
 def _stored(state: StateManager, execution: Execution) -> Any:

@@ -9,11 +9,8 @@ from datetime import UTC
 from typing import Any, overload
 
 from spellkeep.hooks import Execution
-from spellkeep.redaction import Redactor
 from spellkeep.replay.comparing import Difference
 from spellkeep.replay.running import Answer
-
-_redactor = Redactor()
 
 DIVERGED = frozenset({"different", "nondeterministic", "writes", "error"})
 """The statuses that say: this is not as it was recorded."""
@@ -69,7 +66,7 @@ class ReplayItem:
             "recorded": recorded,
         }
         if answer is not None:
-            document["replayed"] = _redactor.value(answer.document())
+            document["replayed"] = answer.shown()
             if answer.digest is not None:
                 document["replayed"]["digest"] = f"{answer.digest:016x}"
         if self.differences:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from spellkeep.replay.sandbox import Sandbox, Write
 from spellkeep.value import decode, encode
 
 _redactor = Redactor()
+# The value of a write.
+_WRITTEN = re.compile(r"writes(?:\.\d+(?:\.3(?:\.|$)|$)|$)")
 
 REGISTERED = object()
 """In place of a hook: the one that is registered under the name of the execution."""
@@ -64,6 +67,7 @@ class Answer:
         writes: what it wrote into its sandbox.
         refused: whether it tried to write where it may not.
         lost: what it asked for, and the log no longer says.
+        key: of the entry that the hook was given.
         us: microseconds it took.
     """
 
@@ -75,6 +79,7 @@ class Answer:
     refused: bool = False
     lost: str = ""
     us: int = 0
+    key: str | None = None
 
     def document(self) -> dict[str, Any]:
         """What is compared."""
@@ -84,6 +89,22 @@ class Answer:
         if self.writes:
             document["writes"] = [list(write) for write in self.writes]
         return document
+
+    def shown(self) -> dict[str, Any]:
+        """What is compared, without secrets."""
+        document = self.document()
+        if "value" in document:
+            document["value"] = _redactor.entry(self.key, document["value"])
+        if self.writes:
+            document["writes"] = [[*write, _redactor.entry(write[-1], value)] for *write, value in self.writes]
+        shown: dict[str, Any] = _redactor.value(document)
+        return shown
+
+    def is_secret(self, place: str) -> bool:
+        """Whether at this place of what is compared there is what stands under a key that names a secret."""
+        if place == "value" or place.startswith("value."):
+            return _redactor.is_secret_key(self.key)
+        return _WRITTEN.match(place) is not None and any(_redactor.is_secret_key(write[2]) for write in self.writes)
 
 
 def run(callee: Callee, input: Input, reader: Reads, *, writable: bool, parameters: Parameters) -> Answer:
@@ -117,7 +138,7 @@ def run(callee: Callee, input: Input, reader: Reads, *, writable: bool, paramete
     refused = sandbox.refused or (isinstance(answer, ReadOnly) and answer.code == "replay.read_only")
     lost = str(answer) if isinstance(answer, LimitExceeded) and answer.code == "replay.trimmed" else ""
     made = _judged(answer, input, callee.may)
-    return Answer(**made, writes=tuple(sandbox.writes), refused=refused, lost=lost, us=us)
+    return Answer(**made, writes=tuple(sandbox.writes), refused=refused, lost=lost, us=us, key=input.key)
 
 
 def _takes_state(call: Callable[..., Any]) -> bool:

@@ -8,7 +8,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from spellkeep.batch import Batch
@@ -42,6 +42,8 @@ _LOOK_S = 10.0
 # While a run waits for a hook that is not registered, and after a disk that refused.
 _WAIT_S = 0.2
 _CLOSE_S = 5.0
+# When one whose next time cannot be told is tried again.
+_AGAIN = timedelta(hours=1)
 _DIVERGENCE_MAX = 4000
 
 
@@ -165,7 +167,8 @@ class Scheduler:
 
     def _run(self, state: StateManager, asked: Schedule, hook: Any, isolate: bool) -> ScheduledRun | None:
         """Run it once; None: somebody else does, or it waits for a hook."""
-        found, error = list[Execution](), None
+        found = list[Execution]()
+        error: StateError | None = None
         try:
             found = select(state, asked.selection)
             if self._must_wait(state, asked, found, hook):
@@ -183,7 +186,11 @@ class Scheduler:
             now, due = self._now(), schedule.next_at
             if due is None or due > now:
                 return None
-            next_at, missed = schedule.when.following(due, now)
+            try:
+                next_at, missed = schedule.when.following(due, now)
+            except StateError as failure:
+                # Its time zone is not known here: the others go on, and it can be looked at and removed.
+                error, next_at, missed = failure, now + _AGAIN, 0
             schedule = replace(schedule, next_at=next_at, running_since=now, running_due=(due, missed))
             # First that it runs: what takes the process with it is not to do so at each start.
             with Batch(state) as batch:

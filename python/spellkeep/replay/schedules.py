@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from spellkeep.errors import AccessDenied, LimitExceeded
+from spellkeep.replay.comparing import ignored
 from spellkeep.replay.given import Parameters
 from spellkeep.replay.schedule import Schedule, ScheduledRun, check_name, stored_runs
 from spellkeep.replay.scheduler import Scheduler
@@ -87,12 +88,14 @@ class ReplaySchedules:
         """
         check_name(name)
         check_mode(mode)
-        if isinstance(hooks, str) or isinstance(ignore, str):
-            raise TypeError("hooks= and ignore= are several str, such as a tuple, not one str")
+        if hooks is not None:
+            hooks = () if isinstance(hooks, str) else tuple(hooks)
+            if not hooks or not all(isinstance(each, str) for each in hooks):
+                raise TypeError("hooks= is several str, such as a tuple, and at least one")
         if (hooks is not None) != (mode == "substitute"):
             raise TypeError("hooks= goes with mode='substitute', and that with hooks=")
-        if parameters is not None and mode != "what_if":
-            raise TypeError("parameters= goes with mode='what_if'")
+        if parameters is not None and (mode != "what_if" or not isinstance(parameters, Mapping)):
+            raise TypeError("parameters= is a dict, and goes with mode='what_if'")
         if not 0 < timeout_s <= _TIMEOUT_MAX_S:
             raise LimitExceeded("timeout_s is above 0 and at most a week", code="replay.option")
         selection = Selection(
@@ -110,9 +113,9 @@ class ReplaySchedules:
             mode=mode,
             selection=selection,
             when=When(at=at, after_s=after_s, every_s=every_s, cron=cron, zone=zone),
-            hooks=None if hooks is None else tuple(hooks),
+            hooks=hooks,
             parameters=tuple((parameters or {}).items()),
-            ignore=tuple(ignore),
+            ignore=ignored(ignore),
             timeout_s=float(timeout_s),
         )
         return self._scheduler().add(self._state, made)

@@ -32,6 +32,10 @@ class When:
         """Refuse what says nothing, two things, or what never comes."""
         if sum(each is not None for each in (self.at, self.after_s, self.every_s, self.cron)) != 1:
             raise TypeError("give one of at=, after_s=, every_s= and cron=")
+        if not isinstance(self.at, datetime | None):
+            raise TypeError(f"at= is a datetime, not {self.at!r}")
+        if not isinstance(self.cron, str | None) or not isinstance(self.zone, str):
+            raise TypeError(f"cron= and zone= are texts, not {self.cron!r} and {self.zone!r}")
         if self.after_s is not None and not 0 <= self.after_s <= _TEN_YEARS_S:
             raise _wrong("after_s is 0 seconds to ten years")
         if self.every_s is not None and not 1 <= self.every_s <= _TEN_YEARS_S:
@@ -85,8 +89,10 @@ class When:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
-        """What `document` gave."""
-        return cls(**document)
+        """What `document` gave. It was checked, and is read also where its zone is not known."""
+        made = object.__new__(cls)
+        made.__dict__.update(document)
+        return made
 
     def __str__(self) -> str:
         if self.at is not None:
