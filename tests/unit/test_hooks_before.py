@@ -270,3 +270,23 @@ def test_a_hook_may_unregister_itself_and_register_another(state: StateManager) 
         state.set(SCOUT, "a", 1)
     assert seen == ["once", "next", "next"]
     assert "once" not in state.hooks and len(state.hooks) == 1
+
+
+def test_a_result_is_checked_however_it_is_made(state: StateManager) -> None:
+    # A token in a reason came out where the class was called, and what is no time was given to the caller.
+    token = "sk-" + "a1" * 12
+    state.hooks.before("set", key="no", name="no")(lambda context: HookResult("cancel", reason=f"not {token}"))
+    with pytest.raises(errors.HookVeto) as vetoed:
+        state.set(SCOUT, "no", 1)
+    assert token not in str(vetoed.value) and vetoed.value.reason == "not [redacted]"
+    state.hooks.before("set", key="late", name="late")(lambda context: HookResult.retry(float("nan")))
+    with pytest.raises(errors.HookVeto) as failed:
+        state.set(SCOUT, "late", 1)
+    assert (failed.value.code, failed.value.retry_after_s) == ("hook.failed", None)
+    for wrong in (-1, float("inf"), 2e9, 10**400, "soon", None):
+        with pytest.raises(ValueError, match="after_s"):
+            HookResult.retry(wrong)  # type: ignore[arg-type]
+    for right in (0, 1e9):
+        assert HookResult.retry(right).after_s == right
+    with pytest.raises(TypeError):
+        HookResult.cancel(5)  # type: ignore[arg-type]

@@ -22,8 +22,6 @@ _BACKOFF_S = 0.05
 _BACKOFF_MAX_S = 10.0
 # What is over before is no call that hangs, whatever its budget: the machine may be busy.
 _HANGS_S = 1.0
-# A hook that asks for more, or for what is no time, has failed.
-_AFTER_MAX_S = 1e9
 
 DEPTH_MAX = 8
 """What is so many hooks deep is delivered to none."""
@@ -267,10 +265,8 @@ class Delivery:
             outcome, error = FAILED, answer
         elif answer is not None:
             action = answer.action if isinstance(answer, HookResult) else ""
-            if action == "retry" and _is_time(answer.after_s):
+            if action == "retry":
                 outcome, after_s = RETRY, answer.after_s
-            elif action == "retry":
-                outcome, error = FAILED, ValueError(f"after_s is 0 to {_AFTER_MAX_S:g} seconds")
             elif action == "skip":
                 outcome = SKIPPED
             elif action != "proceed":
@@ -295,10 +291,6 @@ class Delivery:
             after_s = random.random() * min(_BACKOFF_MAX_S, _BACKOFF_S * 2.0 ** min(self._attempts, 16))
         self.not_before = time.monotonic() + after_s
         return False
-
-
-def _is_time(after_s: Any) -> bool:
-    return isinstance(after_s, int | float) and 0 <= after_s <= _AFTER_MAX_S
 
 
 def _of_the_loop(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 from spellkeep.redaction import Redactor
 
 _redactor = Redactor()
+_AFTER_MAX_S = 1e9
 
 Action: TypeAlias = Literal["proceed", "modify", "cancel", "retry", "skip"]
 """What a hook wants."""
@@ -67,6 +68,13 @@ class HookResult:
     reason: str | None = None
     after_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        """However it is made: a reason has no secrets, and a hook that wants a time which is none has failed."""
+        if self.reason is not None:
+            object.__setattr__(self, "reason", _redactor.text(self.reason))
+        if not isinstance(self.after_s, int | float) or not 0 <= self.after_s <= _AFTER_MAX_S:
+            raise ValueError(f"after_s= is 0 to {_AFTER_MAX_S:g} seconds, not {self.after_s!r}")
+
     _PROCEED: ClassVar[HookResult]
     _SKIP: ClassVar[HookResult]
 
@@ -89,12 +97,12 @@ class HookResult:
     def cancel(cls, reason: str) -> Self:
         """Before an operation: it does not happen, and its caller gets HookVeto (hook.veto). The reason ends in logs
         and in the history: what looks like a secret is left out of it."""
-        return cls("cancel", None, _redactor.text(reason))
+        return cls("cancel", None, reason)
 
     @classmethod
     def retry(cls, after_s: float, reason: str | None = None) -> Self:
         """Not now. Before: HookVeto (hook.retry) with ``retry_after_s``. After: deliver it again in so many seconds."""
-        return cls("retry", None, reason and _redactor.text(reason), after_s)
+        return cls("retry", None, reason, after_s)
 
 
 HookResult._PROCEED = HookResult("proceed")
