@@ -107,3 +107,7 @@ class Redactor:
 
     def _field(self, name: Any, value: Any, depth: int) -> Any:
         return HIDDEN if isinstance(name, str) and self.is_secret(name) else self._shown(value, depth + 1)
+
+
+is_secret_key = Redactor().is_secret_key
+"""Whether the key of an entry names a secret."""

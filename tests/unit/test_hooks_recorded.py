@@ -114,3 +114,19 @@ def test_what_was_recorded_is_given_again_and_nothing_is_called(state: StateMana
             context.recorded(lambda: 1)
 
     assert state.replay.verify(found, hook=asks_more).counts == {"input gone": 6}
+
+
+def test_nothing_is_recorded_of_an_entry_whose_key_names_a_secret(state: StateManager) -> None:
+    @state.hooks.before("set", name="look")
+    def look(context: HookContext) -> HookResult | None:
+        assert context.recorded(lambda: context.value) == context.value
+        return HookResult.cancel("no") if context.key == "login/api_key" else None
+
+    state.set(SCOUT, "context/password", CANARY)
+    state.set(SCOUT, "plan", "walk")
+    with pytest.raises(errors.HookVeto):
+        state.set(SCOUT, "login/api_key", CANARY)
+    assert state.hooks.drain(10)
+    kept = [change for change in state.changes() if change.scope.kind == "custom"]
+    assert kept and not any(CANARY in repr(change.value) for change in kept)
+    assert state.replay.verify(state.replay.select(hook="look")).counts == {"same": 1, "redacted": 2}

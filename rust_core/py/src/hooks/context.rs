@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use spellkeep_core::index::ScopeMap;
 use spellkeep_core::record::{Draft, StateClass};
@@ -18,6 +19,9 @@ use crate::value::{decode, encode_into};
 
 /// What one execution may record.
 const RECORDED_BYTES_MAX: usize = 4096;
+
+/// `is_secret_key` of `spellkeep.redaction`.
+static IS_SECRET_KEY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Encoded, in the order in which it was asked for.
 pub type Recorded = Vec<Box<[u8]>>;
@@ -235,6 +239,16 @@ impl HookContext {
         encode_into(py, &function.call0()?, self.shared.limits(StateClass::Standard), &mut bytes)?;
         // As a replay will give it.
         let made = decode(py, &bytes, None)?;
+        if let Some(key) = self.key(py)? {
+            let find = || PyResult::Ok(py.import("spellkeep.redaction")?.getattr("is_secret_key")?.unbind());
+            let secret = IS_SECRET_KEY.get_or_try_init(py, find)?.bind(py).call1((key,))?;
+            if secret.is_truthy()? {
+                // What stands for a secret keeps the execution from being replayed, and no more.
+                let hidden = py.import("spellkeep.redaction")?.getattr("HIDDEN")?;
+                bytes.clear();
+                encode_into(py, &hidden, self.shared.limits(StateClass::Standard), &mut bytes)?;
+            }
+        }
         let recorded = self.recorded.get_or_init(Mutex::default);
         let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
         if recorded.iter().map(|each| each.len()).sum::<usize>() + bytes.len() > RECORDED_BYTES_MAX {
