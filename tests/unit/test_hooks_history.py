@@ -273,3 +273,13 @@ def test_more_than_one_value_holds_is_kept_in_several() -> None:
         assert [len(each.recorded[0]) for each in state.hooks.history("much", limit=20_000) if each.recorded] == [
             4000
         ] * 10_000
+
+
+def test_what_no_history_has_is_refused(state: StateManager) -> None:
+    with pytest.raises(ValueError, match="one of proceeded"):
+        state.hooks.history(result="fine")
+    with pytest.raises(errors.LimitExceeded, match="at least 0"):
+        state.hooks.history(limit=-1)
+    with pytest.raises(TypeError, match="whole number"):
+        state.hooks.retention(keep_count=1.5)  # type: ignore[arg-type]
+    assert state.hooks.history(limit=0) == []

@@ -128,6 +128,7 @@ class HookAccounts:
             result: only with this one.
             correlation: only for changes that are part of this; one look into the log for each execution.
             limit: most executions, at least 0.
+        Raises: ValueError: no such result; LimitExceeded (hook.option): a limit below 0.
         Cost: O(limit) of one hook; of all hooks, that of each.
         """
         return read_history(self._opened(), hook, since, until, result, correlation, limit)

@@ -101,6 +101,10 @@ def read_history(
     limit: int,
 ) -> list[Execution]:
     """See `HookRegistry.history`."""
+    if result is not None and result not in OUTCOMES:
+        raise ValueError(f"result= is one of {', '.join(OUTCOMES)}, not {result!r}")
+    if limit < 0:
+        raise LimitExceeded("limit is at least 0", code="hook.option")
     prefix = CHUNKS if hook is None else f"{CHUNKS}{hook}/"
     chunks: dict[str, list[str]] = {}
     for key in state.list_keys(HOOKS, prefix):

@@ -38,6 +38,8 @@ class HistoryRetention:
 
     def __post_init__(self) -> None:
         """Refuse what is beyond its limits."""
+        if not isinstance(self.keep_count, int | None):
+            raise TypeError(f"keep_count is a whole number or None, not {self.keep_count!r}")
         if self.keep_count is not None and not 0 <= self.keep_count <= 10**12:
             raise LimitExceeded("keep_count is from 0 to 10**12", code="hook.option")
         for name in ("keep_days", "keep_important_days"):
