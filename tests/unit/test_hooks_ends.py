@@ -199,6 +199,29 @@ def test_a_thread_that_died_is_not_taken_for_one_that_is_through(
         assert not state.hooks.drain(0.3)
 
 
+def test_what_cannot_be_compressed_keeps_no_hook_from_its_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, seen = list[type[BaseException]](), list[int]()
+    monkeypatch.setattr("sys.excepthook", lambda kind, *_: told.append(kind))
+    with sk.open(tmp_path / "s") as state:
+        state.hooks.after("set", name="tell")(lambda change: seen.append(change.value))
+        consumer = state.hooks._consumer
+        assert consumer is not None
+        state.set(SCOUT, "a", 1)
+        assert state.hooks.drain(10)
+
+        def broken(*_: object) -> None:
+            raise ImportError
+
+        monkeypatch.setattr("spellkeep.hooks.keeping.HistoryKeeper.due", True)
+        monkeypatch.setattr("spellkeep.hooks.keeping.HistoryKeeper.turn", broken)
+        for number in range(2, 5):
+            state.set(SCOUT, "a", number)
+            assert state.hooks.drain(10)
+    assert seen == [1, 2, 3, 4] and told == [ImportError]
+
+
 def test_what_could_not_be_written_stays_while_its_hook_is_busy(tmp_path: Path) -> None:
     with sk.open(tmp_path / "s") as state:
         for name in ("busy", "other"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_ignoring_leaves_out_places_and_all_below_them() -> None:
         compare(left, right, ignore="at")
 
 
-def test_what_stands_under_a_key_that_names_a_secret_is_not_shown() -> None:
+def test_what_stands_under_a_key_that_names_a_secret_is_not_shown(tmp_path: Path) -> None:
     # The value of such an entry has no name of a field: it was in reports and in what schedules keep.
     canary, scout = "canary-5c1d", StateScope.agent("scout")
 
@@ -133,7 +134,7 @@ def test_what_stands_under_a_key_that_names_a_secret_is_not_shown() -> None:
         context.state.set(scout, "context/token", canary)
         context.state.set(scout, "context/token/more", {"deep": [canary]})
 
-    with sk.open("memory:", allow_replay=True) as state:
+    with sk.open(tmp_path, allow_replay=True) as state:
         state.hooks.before("set", name="look", key="*password")(lambda context: None)
         state.set(scout, "context/password", "first")
         assert state.hooks.drain(10)
@@ -149,6 +150,8 @@ def test_what_stands_under_a_key_that_names_a_secret_is_not_shown() -> None:
             assert canary not in str(report) + json.dumps(report.document())
         assert "value: (nothing) -> [redacted]" in str(reports[0])
         assert "writes.0.2: (nothing) -> 'context/token'" in str(reports[3])
+    # Where no hook is registered nothing runs by itself.
+    with sk.open(tmp_path, allow_replay=True) as state:
         state.replay.schedule("check", after_s=0, hook="look")
         (run,) = state.replay.run_due(lambda context: HookResult.modify(canary))
         assert run.result == "different" and canary not in repr(run)

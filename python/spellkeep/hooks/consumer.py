@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -218,9 +219,8 @@ class Consumer:
                 self._store(state, everything=stopping)
                 self._tell_breakers(state)
                 self._unwritten = False
-                for keeper in list(self._keepers.values()):
-                    if keeper.due and not stopping:
-                        keeper.turn(state, retention_of(state))
+                if not stopping:
+                    self._tidy(state)
             except (Closed, Forked):
                 return
             except StateError as error:
@@ -299,6 +299,19 @@ class Consumer:
             return
         if not self._hand.do(deliver, _PATIENCE_S):
             self._hand = None
+
+    def _tidy(self, state: StateManager) -> None:
+        for name, keeper in list(self._keepers.items()):
+            if not keeper.due:
+                continue
+            try:
+                keeper.turn(state, retention_of(state))
+            except StateError:
+                raise
+            except Exception:
+                # What cannot be compressed stays as it is; hooks are given their changes all the same.
+                self._keepers.pop(name, None)
+                sys.excepthook(*sys.exc_info())
 
     def _tell_breakers(self, state: StateManager) -> None:
         """An event for each breaker that opened, lets probes through, or closed."""
