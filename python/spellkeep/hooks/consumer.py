@@ -217,8 +217,8 @@ class Consumer:
                 moved = False if stopping else self._round(state)
                 self._unwritten = True
                 self._store(state, everything=stopping)
-                self._tell_breakers(state)
                 self._unwritten = False
+                self._tell_breakers(state)
                 if not stopping:
                     self._tidy(state)
             except (Closed, Forked):
