@@ -369,3 +369,17 @@ def test_hooks_can_be_given_by_their_place(state: StateManager, clock: Clock) ->
         "different",
         "same",
     ]
+
+
+def test_a_run_that_found_nothing_to_run_is_no_success(tmp_path: Path) -> None:
+    with sk.open(tmp_path / "s", allow_replay=True) as state:
+        state.hooks.before("set", name="look", key="login/password")(lambda context: HookResult.cancel("no"))
+        with pytest.raises(sk.errors.HookVeto):
+            state.set(StateScope.GLOBAL, "login/password", "seven horses")
+        assert state.hooks.drain(10)
+    # Where no hook is registered nothing runs by itself.
+    with sk.open(tmp_path / "s", allow_replay=True) as state:
+        for name, hook in (("redacted", "look"), ("typo", "lok")):
+            state.replay.schedule(name, after_s=0, hook=hook)
+            (run,) = state.replay.run_due(lambda context: None)
+            assert (run.result, run.ok, run.counts.get("same")) == ("nothing", False, None), run

@@ -138,8 +138,8 @@ def rm(target: Target, name: str) -> None:
 def run_due(target: Target, places: tuple[str, ...], as_json: bool) -> None:
     """Run what is due and end. For the system's cron; where another process has the store open, that one runs it.
 
-    The exit code is 1 when something is not as it was recorded or a run failed, and 2 when a hook is missing: what
-    needs it stays due.
+    The exit code is 1 when something is not as it was recorded, nothing could be run or a run failed, and 2 when a
+    hook is missing: what needs it stays due.
     """
     sys.path.insert(0, os.getcwd())
     # Whoever gives this command wants the hooks to run.

@@ -29,7 +29,7 @@ SCHEDULES, RUNS = "schedule/", "run/"
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _NAME_MAX = 64
 
-RunResult: TypeAlias = Literal["same", "different", "failed", "cancelled", "timed out", "interrupted"]
+RunResult: TypeAlias = Literal["same", "different", "nothing", "failed", "cancelled", "timed out", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,9 @@ class ScheduledRun:
         number: of the runs of its schedule, from 0.
         due_at: the time that it stands for.
         missed_count: how many later times had passed as well; it stands for them, too.
-        result: ``same``; ``different``: something is not as it was recorded; ``failed``: the replay itself, see
-            `error`; ``cancelled``: the schedule was, or the store was closed; ``timed out``; ``interrupted``: the
-            process ended in the middle of it.
+        result: ``same``; ``different``: something is not as it was recorded; ``nothing``: there was nothing that
+            could be run, see `counts`; ``failed``: the replay itself, see `error`; ``cancelled``: the schedule was,
+            or the store was closed; ``timed out``; ``interrupted``: the process ended in the middle of it.
         counts: how many executions have each status of a `ReplayItem`.
         score: how similar it is to what was recorded, 0 to 1; None: nothing was compared.
         first_divergence: as it is shown, without secrets.

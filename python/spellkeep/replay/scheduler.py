@@ -322,7 +322,9 @@ class Scheduler:
 
 def _came(report: ReplayReport, cancelled: bool) -> dict[str, Any]:
     first = report.first_divergence
-    told: dict[str, Any] = {"result": "same" if first is None else "different", "counts": dict(report.counts)}
+    # What was not run, for want of executions, inputs or a hook, is not as it was recorded.
+    held = "same" if report.counts.keys() & {"same", "would run"} else "nothing"
+    told: dict[str, Any] = {"result": held if first is None else "different", "counts": dict(report.counts)}
     if report.score is not None:
         told["score"] = report.score
     if first is not None:
