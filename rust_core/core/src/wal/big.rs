@@ -137,7 +137,7 @@ impl Wal {
     fn contain(&self, drain: &mut MutexGuard<'_, Drain>, first: WalError) -> WalError {
         match self.fresh_segment(drain, self.ring_capacity.min(1 << 16), [&[], &[]]) {
             Ok(fresh) => {
-                self.adopt(drain, fresh);
+                self.adopt(drain, fresh, 0);
                 let wanted = drain.synced + self.ring_capacity;
                 self.reserve(drain, wanted);
                 first

@@ -41,7 +41,7 @@ impl Drop for SyncLeader<'_> {
     }
 }
 
-/// Segment space is reserved in steps of this, or less where less is left.
+/// Segment space is reserved in steps of this, or less where segments are smaller or less is left.
 const RESERVE_STEP_BYTES: u64 = 1 << 20;
 const RESERVE_LEAST_BYTES: u64 = 4096;
 /// Reserved behind what appends may use, and given back before the manifest is replaced: a store on a full disk can be
@@ -133,7 +133,7 @@ impl Wal {
         let ahead_bytes = (head.pos - drain.synced).max(RESERVE_LEAST_BYTES);
         let (first, second) = drain.reader.pending(drain.synced, head.pos);
         let fresh = self.fresh_segment(drain, ahead_bytes, [first, second])?;
-        self.adopt(drain, fresh);
+        self.adopt(drain, fresh, 0);
         self.publish_synced(drain, head);
         self.repair_count.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -158,9 +158,10 @@ impl Wal {
         Ok(Arc::new(Segment::create(&*self.env.disk, header, ahead_bytes, contents)?))
     }
 
-    pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>) {
+    /// Goes on in `fresh`, of whose space appends may use `room_bytes`.
+    pub(super) fn adopt(&self, drain: &mut Drain, fresh: Arc<Segment>, room_bytes: u64) {
         self.catalog.adopt(Arc::clone(&fresh));
-        self.allocated_end.store(fresh.header.start, Ordering::Release);
+        self.allocated_end.store(fresh.header.start + room_bytes, Ordering::Release);
         drain.ahead.begin(fresh.header.start);
         drain.current = fresh;
     }
@@ -168,10 +169,11 @@ impl Wal {
     /// Goes on in a new segment; the current one is synced and stays as it is. When no new one can be made (a full
     /// disk), the current one grows on, unless the new one might still count at the next opening.
     pub(super) fn rotate(&self, drain: &mut Drain) {
-        match self.fresh_segment(drain, self.ring_capacity, [&[], &[]]) {
+        match self.fresh_segment(drain, self.ring_capacity + RESERVE_SPARE_BYTES, [&[], &[]]) {
             Ok(fresh) => {
                 let sealed = Arc::clone(&drain.current);
-                self.adopt(drain, fresh);
+                // Writers go on at once: the ring lets none of them further than this.
+                self.adopt(drain, fresh, self.ring_capacity);
                 // The space that was reserved and not needed. Where it cannot be given back it is only wasted.
                 if let Err(e) = sealed.file.set_len_named(sealed.offset(drain.synced)) {
                     drain.refusal = Some(e.into());
@@ -189,7 +191,8 @@ impl Wal {
     /// Reserves segment space up to `wanted`, or as much as there is.
     pub(super) fn reserve(&self, drain: &mut Drain, wanted: Pos) {
         let mut have = self.allocated_end.load(Ordering::Acquire);
-        let mut step = wanted.saturating_sub(have).next_multiple_of(RESERVE_STEP_BYTES);
+        let unit = RESERVE_STEP_BYTES.min(self.options.segment_bytes.next_multiple_of(RESERVE_LEAST_BYTES));
+        let mut step = wanted.saturating_sub(have).next_multiple_of(unit);
         while have < wanted {
             match drain.current.file.allocate_named(drain.current.offset(have + step) + RESERVE_SPARE_BYTES) {
                 Ok(()) => {
@@ -304,5 +307,64 @@ impl Wal {
         };
         self.ensure_synced(lsn)?;
         Ok(self.synced_lsn())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env, clock::SystemClock, mem::MemDisk};
+    use crate::record::{Draft, Frame, Kind, Mark, StateClass};
+    use crate::wal::{Refused, Replay, WalOptions};
+
+    struct Empty;
+
+    impl Replay for Empty {
+        fn begin(&mut self, _: &[u8; 16], _: Pos) -> Result<Mark, WalError> {
+            Ok(Mark::START)
+        }
+
+        fn apply(&mut self, _: &Frame<'_>, _: Pos) {}
+    }
+
+    fn opened(options: WalOptions) -> Arc<Wal> {
+        let disk = Arc::new(MemDisk::new());
+        let env = Env { disk, clock: Arc::new(SystemClock), threads: false, lasting: true };
+        Wal::open(env, WalOptions { mapped_ring: Some(true), ..options }, &mut Empty).unwrap().0
+    }
+
+    #[test]
+    fn small_segments_reserve_little() {
+        let wal = opened(WalOptions { ring_bytes: 64 << 10, segment_bytes: 64 << 10, ..WalOptions::default() });
+        let mut drain = held(&wal.drain);
+        wal.drain_locked(&mut drain, true).unwrap();
+        wal.rotate(&mut drain);
+        let wanted = wal.allocated_end.load(Ordering::Acquire) + 1;
+        wal.reserve(&mut drain, wanted);
+        assert_eq!(wal.allocated_end.load(Ordering::Acquire) - drain.current.header.start, 128 << 10);
+    }
+
+    #[test]
+    fn writers_go_on_at_once_behind_a_rotation_until_the_ring_is_full() {
+        let wal = opened(WalOptions::default());
+        let mut draft = Draft::of(Kind::Set, StateClass::Standard, b"s", b"key", &[7; 1000]);
+        let bytes = draft.frame_len();
+        let mut append = || {
+            wal.append(bytes).map(|mut append| {
+                append.push(&mut draft, 1, 0, 0);
+                append.done();
+            })
+        };
+        append().unwrap();
+        let mut drain = held(&wal.drain);
+        wal.drain_locked(&mut drain, true).unwrap();
+        wal.rotate(&mut drain);
+        // Nobody has reserved more yet: whoever asks has to wait for the one who holds the lock.
+        let refused = std::iter::repeat_with(&mut append).find_map(Result::err);
+        assert!(matches!(refused, Some(Refused::Busy)), "{refused:?}");
+        assert!(held(&wal.append).writer.room() < bytes as u64);
+        drop(drain);
+        wal.make_room(bytes).unwrap();
+        append().unwrap();
     }
 }
