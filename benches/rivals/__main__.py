@@ -89,7 +89,10 @@ def _memory(contenders: list[type[Contender]], folder: Path, quick: bool, result
         row = Row(name, contender.name, contender.survives, "bytes", keys, used)
         if contender.name == "Spellkeep, interval":
             ours = used
-            definition = f"growth of the process's own memory over {keys:,} keys, less the values' MessagePack"
+            definition = (
+                f"growth of the process's own memory over {keys:,} keys, 3 s after the last of them, "
+                "less the values' MessagePack"
+            )
             beyond = sorted(each["all_bytes"] - each["value_bytes"] for each in found)
             figure, spread = statistics.median(beyond), (beyond[0], beyond[-1])
             goal = Goal(

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import ormsgpack
@@ -17,6 +18,8 @@ from rivals.values import value
 
 _DISTINCT = 997
 _BATCH = 1000
+# Until what works in the background (checkpoints, compactions, a server's rewriting) has given its memory back.
+_SETTLE_S = 3.0
 
 
 def anonymous_bytes() -> int:
@@ -48,6 +51,7 @@ def _child(name: str, keys: int, folder: str) -> None:
     # The first ones again, and so many more.
     packed_bytes = _fill(contender, keys + _BATCH)
     gc.collect()
+    time.sleep(_SETTLE_S)
     after = anonymous_bytes() if server is None else contender.server_bytes  # type: ignore[attr-defined]
     if contender.get(f"k/{keys - 1:08}") != value((keys - 1) % _DISTINCT, 120):
         raise RuntimeError(f"{name} has lost a key")

@@ -60,6 +60,17 @@ def test_memory_that_is_given_back_or_one_sample_that_is_off_is_no_growth() -> N
     assert memory(_series(-30 * MIB)) == []
 
 
+@pytest.mark.parametrize("leaked_bytes", [0, OPS])
+def test_checkpoints_that_take_more_of_a_busy_machine_are_no_growth_and_hide_none(leaked_bytes: int) -> None:
+    rng = random.Random(3)
+    samples = _series(leaked_bytes)
+    for number, sample in enumerate(samples):
+        if rng.random() < 0.1 + 0.8 * number / len(samples):
+            swing = rng.randint(10, 20) * MIB
+            samples[number] = Sample(sample.op_count, sample.rss_bytes + swing, sample.fd_count, sample.thread_count)
+    assert bool(memory(samples)) == (leaked_bytes > 0)
+
+
 def test_memory_that_grows_in_steps_is_reported() -> None:
     steps = [Sample(n * 1_000, (60 + 8 * (n // 40)) * MIB, 10, 6) for n in range(200)]
     assert memory(steps)
