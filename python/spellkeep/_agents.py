@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spellkeep._async import in_thread
 from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
@@ -96,5 +97,5 @@ class AgentCalls:
         return self.list_saved_agents()
 
     async def adelete_agent_state(self, agent_id: str) -> bool:
-        """As ``delete_agent_state``."""
-        return self.delete_agent_state(agent_id)
+        """As ``delete_agent_state``, in another thread: it may wait for a sync."""
+        return await in_thread(self.delete_agent_state, agent_id)

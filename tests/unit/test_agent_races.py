@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 import spellkeep as sk
 from spellkeep import StateManager, errors
 from spellkeep.agent import Agent, Retention, forks
+from spellkeep.agent.parts import Part
 
 
 @pytest.fixture
@@ -216,3 +220,54 @@ def test_a_walk_goes_over_the_messages_of_its_beginning(scout: Agent, turn: Any)
     scout.messages.add("user", "later")
     seen += [message.content for message in walk]
     assert seen == list(turn(range(3_000)))
+
+
+@pytest.mark.parametrize("call", [lambda part: part.pop("turn", None), lambda part: part.setdefault("first", [1, 2])])
+def test_of_two_who_ask_at_once_one_has_it(
+    call: Callable[[Any], Any], scout: Agent, state: StateManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scout.context["turn"] = 7
+    find, both, answers = Part._find, threading.Barrier(2), []
+    version = state.last_version
+
+    def find_beside_another(self: Part, name: str) -> Any:
+        found = find(self, name)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            # The other has looked, too, unless it has to wait.
+            both.wait(0.3)
+        return found
+
+    monkeypatch.setattr(Part, "_find", find_beside_another)
+    threads = [threading.Thread(target=lambda: answers.append(call(scout.context))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    saves = [each for each in scout.versions() if each.version > version]
+    assert len(saves) == 1
+    assert sorted(map(str, answers)) in (["7", "None"], ["[1, 2]", "[1, 2]"])
+
+
+def test_pop_and_setdefault_are_those_of_a_dict(scout: Agent, state: StateManager) -> None:
+    assert scout.context.setdefault("place", "here") == "here"
+    assert scout.context.setdefault("place", "there") == "here"
+    version = state.last_version
+    assert scout.context.pop("nothing", 3) == 3
+    with pytest.raises(errors.KeyMissing):
+        scout.context.pop("nothing")
+    assert state.last_version == version
+    assert scout.context.pop("place") == "here"
+    assert "place" not in scout.context
+
+
+def test_an_agent_is_deleted_without_blocking_the_loop(tmp_path: Path) -> None:
+    async def delete(state: StateManager) -> tuple[bool, bool]:
+        ran: list[int] = []
+        state.hooks.before("clear", name="who")(lambda context: ran.append(threading.get_ident()))
+        return await state.adelete_agent_state("scout"), ran != [threading.get_ident()]
+
+    with sk.open(tmp_path / "s", durability="sync") as state:
+        state.agent("scout").messages.extend(said("x"))
+        assert asyncio.run(delete(state)) == (True, True)
+        assert state.load_agent_state("scout") is None

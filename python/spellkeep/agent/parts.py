@@ -114,6 +114,38 @@ class Part(PartView, MutableMapping[str, Any]):
 
         self._agent._save_seen(removed)
 
+    # The inherited two let others in between their look and their write.
+
+    def pop(self, name: str, default: Any = MISSING) -> Any:
+        """Remove a value and return it; without it `default`, or KeyMissing. Of several who ask at once one has it."""
+        found: Any = MISSING
+
+        def popped() -> Change:
+            nonlocal found
+            found, change = self._find(name), Change()
+            if found is not MISSING:
+                change.put[named(self._prefix, name)] = GONE
+            elif default is MISSING:
+                self[name]
+            return change
+
+        self._agent._save_seen(popped)
+        return default if found is MISSING else self._of(found)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """The value, which is `default` where there was none: of several who give one at once the first one's."""
+        found: Any = MISSING
+
+        def given() -> Change:
+            nonlocal found
+            found, change = self._find(name), Change()
+            if found is MISSING:
+                change.put[named(self._prefix, name)] = default
+            return change
+
+        self._agent._save_seen(given)
+        return default if found is MISSING else self._of(found)
+
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Save several values as one."""
         change = Change()
