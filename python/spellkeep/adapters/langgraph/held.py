@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any, TypeAlias
 
 from spellkeep.adapters.langgraph.elements import Elements, Kept, New
-from spellkeep.adapters.langgraph.lists import Held, Ranges, copy_of
+from spellkeep.adapters.langgraph.lists import Held, Ranges, copies_of, copy_of
 
 LISTS_MAX = 32
 UNKNOWN_MIN = 4
@@ -35,7 +35,7 @@ class HeldLists:
             held = held.handed_out()
         else:
             numbers, copies = self._elements.copies(ranges)
-            held = Held(list(map(copy_of, copies)), numbers, copies, ranges)
+            held = Held(copies_of(copies), numbers, copies, ranges)
         self.hold(place, held)
         return held.live.copy()
 

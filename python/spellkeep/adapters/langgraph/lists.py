@@ -11,10 +11,10 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-from spellkeep.adapters.langgraph.messages import PARTS, copied, known
+from spellkeep.adapters.langgraph.messages import MADE_OF, PARTS, copied, known
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import StateError
-from spellkeep.value import Pictures, changed, decode
+from spellkeep.value import Pictures, changed, copies, decode
 
 Ranges: TypeAlias = "array[int]"
 """Numbers of elements as first, count, first, count, ...: of a long conversation thousands, so not objects each."""
@@ -56,6 +56,14 @@ def copy_of(value: Any) -> Any:
     if type(value) in _ATOMS:
         return value
     return copied(value, copy_of) if type(value) in known else decode(blob_of(value))
+
+
+def copies_of(values: list[Any]) -> list[Any]:
+    """A private copy of each."""
+    if not known.issuperset(map(type, values)):
+        return list(map(copy_of, values))
+    made = copies(values, MADE_OF)
+    return [copied(value, copy_of) if copy is None else copy for value, copy in zip(values, made, strict=True)]
 
 
 class Held:
@@ -110,8 +118,8 @@ class Held:
         if not others:
             return self
         items = self.live.copy()
-        for at in others:
-            items[at] = copy_of(self.copies[at])
+        for at, copy in zip(others, copies_of([self.copies[at] for at in others]), strict=True):
+            items[at] = copy
         return self.seen_as(items)
 
     def places(self) -> dict[int, int]:
