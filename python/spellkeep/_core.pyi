@@ -44,6 +44,7 @@ __all__ = [
     "store_salvage",
     "store_verify",
     "value_changed",
+    "value_copies",
     "value_decode",
     "value_encode",
     "value_use_registry",
@@ -213,6 +214,9 @@ def value_changed(
     sole: bool = False,
 ) -> list[int]:
     """Find the places at which two lists differ: where the items would not be kept as the same bytes."""
+
+def value_copies(items: list[Any], parts: tuple[Any, ...]) -> list[Any]:
+    """Copy objects that are made of nothing but their parts; no copy shares anything that could change."""
 
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""

@@ -28,6 +28,7 @@ from typing import Any, TypeVar, overload
 from spellkeep import _core
 from spellkeep._core import DictView, Limits, Pictures, SequenceView, Tagged
 from spellkeep._core import value_changed as changed
+from spellkeep._core import value_copies as copies
 from spellkeep._core import value_decode as decode
 from spellkeep._core import value_encode as encode
 from spellkeep._core import value_view as view
@@ -40,6 +41,7 @@ __all__ = [
     "SequenceView",
     "Tagged",
     "changed",
+    "copies",
     "decode",
     "encode",
     "register",

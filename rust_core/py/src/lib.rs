@@ -25,7 +25,7 @@ mod _core {
     };
     #[pymodule_export]
     use crate::value::{
-        DictView, Limits, Pictures, SequenceView, Tagged, ViewIter, value_changed, value_decode, value_encode,
-        value_use_registry, value_view,
+        DictView, Limits, Pictures, SequenceView, Tagged, ViewIter, value_changed, value_copies, value_decode,
+        value_encode, value_use_registry, value_view,
     };
 }

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 from contract.langgraph_adapter.graphs import chat, config, texts
 from spellkeep.adapters.langgraph import SpellkeepSaver
+from spellkeep.errors import NotSerializable
 
 
 def both(run: Callable[[Any], Any], node: Callable[[Any], Any]) -> None:
@@ -231,3 +232,32 @@ def _listed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_listed(part) for part in value]
     return {key: _listed(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def test_a_put_that_fails_leaves_the_list_in_memory_as_it_was() -> None:
+    with SpellkeepSaver.from_conn_string(":memory:") as saver:
+        said = [HumanMessage("a", id="1"), AIMessage("b", id="2")]
+
+        def put(messages: list[Any], version: int, **more: Any) -> None:
+            place = saver.get_tuple(config())
+            checkpoint: Any = {
+                **{"v": 4, "id": f"id {version}", "ts": "2026-01-01", "versions_seen": {}},
+                "channel_values": {"messages": messages, **more},
+                "channel_versions": dict.fromkeys(("messages", *more), version),
+            }
+            before: Any = place.config if place else {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+            saver.put(before, checkpoint, {}, checkpoint["channel_versions"])
+
+        put(said, 1)
+        with pytest.raises(NotSerializable):
+            put([*said, HumanMessage("never kept", id="3")], 2, other=object())
+        put([*said, AIMessage("c", id="4"), HumanMessage("d", id="5")], 3)
+        for expected in (["a", "b", "c", "d"], ["a", "b", "c", "e"]):
+            for _ in range(2):
+                found = saver.get_tuple(config())
+                assert found is not None
+                kept = found.checkpoint["channel_values"]["messages"]
+                assert [message.content for message in kept] == expected
+                saver._checkpoints.core.forget("t")
+            kept[-1].content = "e"
+            put(kept, 4)

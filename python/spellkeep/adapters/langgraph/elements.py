@@ -7,6 +7,7 @@ stored with a `Text` in its place.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from spellkeep.adapters.langgraph.types import Text, blob_of, number_of, text_of
 from spellkeep.errors import Corrupted
 from spellkeep.value import decode, encode
 
-Kept: TypeAlias = bytes | int | Ranges | None
-"""A value in a record: its bytes, the number of an element, the ranges of a list's elements, or None itself."""
+Kept: TypeAlias = "bytes | int | Ranges | list[int] | None"
+"""A value in a record: its bytes, the number of an element, the ranges of a list's elements (in a record of writes as a
+list), or None itself."""
 
 INLINE_BYTES_MAX = 40
 TEXT_LEN_MIN = 128
@@ -147,14 +149,16 @@ class Elements:
 
     def lengthen(self, kept: list[Any]) -> Ranges:
         """The ranges that `New.shorten` was given."""
+        ranges = array("q")
         if not kept or type(kept[0]) is int:
-            return kept
-        ranges: Ranges = []
+            ranges.fromlist(kept)
+            return ranges
         for number in kept[0]:
             blob = self.blob(number)
             self._nodes[blob] = number
-            ranges += decode(blob)
-        return ranges + kept[1:]
+            ranges.fromlist(decode(blob))
+        ranges.fromlist(kept[1:])
+        return ranges
 
     def plain_blob(self, number: int) -> bytes:
         """The bytes of an element as it would be without a text that stands elsewhere."""
@@ -259,7 +263,7 @@ class New:
     def keep(self, value: Any) -> Kept:
         """What a record has for a value."""
         if by_items(value):
-            return ranges_of([self.item(item, self.blob(item)) for item in value])
+            return ranges_of([self.item(item, self.blob(item)) for item in value]).tolist()
         if value is None:
             return None
         # Graph input: what is in it comes again in a list of messages, and some texts in many.
@@ -278,12 +282,12 @@ class New:
         end = len(ranges) - len(ranges) % NODE_NUMBERS if len(ranges) > NODE_NUMBERS else 0
         nodes = []
         for at in range(0, end, NODE_NUMBERS):
-            blob = encode(ranges[at : at + NODE_NUMBERS])
+            blob = encode(ranges[at : at + NODE_NUMBERS].tolist())
             number = self._elements.node(blob)
             if number is None:
                 number = self._made_nodes[blob] = self.number(blob)[0]
             nodes.append(number)
-        return [nodes, *ranges[end:]] if nodes else ranges
+        return [nodes, *ranges[end:]] if nodes else ranges.tolist()
 
     def take(self) -> tuple[int, list[bytes]]:
         """The first number and the bytes of what came since the last call, for one record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,10 +117,10 @@ def _values_difference(
         was = old.get(channel, _MISSING)
         if was is not _MISSING:
             there += 1
-        if was is value or (type(value) is not list and type(was) is type(value) and was == value):
+        if was is value or (type(value) is not array and type(was) is type(value) and was == value):
             continue
-        if type(value) is list:
-            changed[name(channel)] = _behind(was, value) if type(was) is list else shorten(value)
+        if type(value) is array:
+            changed[name(channel)] = _behind(was, value) if type(was) is array else shorten(value)
         else:
             changed[name(channel)] = value
     if there < len(old):
@@ -144,7 +145,11 @@ def _values_changed(
         if kept != _GONE and type(value) is list:
             channel = name(kept)
             behind = type(value[0]) is int and value[0] < 0
-            new[channel] = old[channel][: -1 - value[0]] + value[1:] if behind else lengthen(value)  # type: ignore[index,operator]
+            if behind:
+                former: Any = old[channel]
+                new[channel] = former[: -1 - value[0]] + array("q", value[1:])
+            else:
+                new[channel] = lengthen(value)
     return new
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from typing import Any, TypeAlias
 
 from spellkeep.adapters.langgraph.elements import Elements, Kept, New
-from spellkeep.adapters.langgraph.lists import Held, Ranges, copy_of
+from spellkeep.adapters.langgraph.lists import Held, Ranges, copies_of, copy_of
 
 LISTS_MAX = 32
 UNKNOWN_MIN = 4
@@ -34,12 +35,13 @@ class HeldLists:
             held = held.handed_out()
         else:
             numbers, copies = self._elements.copies(ranges)
-            held = Held(list(map(copy_of, copies)), numbers, copies, ranges)
+            held = Held(copies_of(copies), numbers, copies, ranges)
         self.hold(place, held)
         return held.live.copy()
 
     def hold(self, place: Place, held: Held) -> None:
         """Remember a list as the latest of its channel."""
+        held.stored()
         former = self._lists.get(place)
         self.count += len(held.live) - (len(former.live) if former is not None else 0)
         self._lists[place] = held
@@ -83,7 +85,7 @@ class HeldLists:
             blob = new.blob(item)
             number = self._elements.recent(blob)
             # A list of which nothing is known in memory, of a run that began before a restart, say.
-            if number is None and type(parent) is list and len(items) > UNKNOWN_MIN:
+            if number is None and type(parent) is array and len(items) > UNKNOWN_MIN:
                 if stored is None:
                     every, _ = self._elements.copies(parent)
                     stored = {self._elements.plain_blob(each): each for each in every}

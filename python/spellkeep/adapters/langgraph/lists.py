@@ -7,34 +7,36 @@ encoding. Nothing that was handed out is ever part of a copy, nor the other way 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-from spellkeep.adapters.langgraph.messages import PARTS, copied, known
+from spellkeep.adapters.langgraph.messages import MADE_OF, PARTS, copied, known
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import StateError
-from spellkeep.value import Pictures, changed, decode
+from spellkeep.value import Pictures, changed, copies, decode
 
-Ranges: TypeAlias = list[int]
-"""Numbers of elements as first, count, first, count, ..."""
+Ranges: TypeAlias = "array[int]"
+"""Numbers of elements as first, count, first, count, ...: of a long conversation thousands, so not objects each."""
 
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def ranges_of(numbers: Iterable[int]) -> Ranges:
     """Numbers as ranges."""
-    ranges: Ranges = []
+    ranges = array("q")
     end = -1
     for number in numbers:
         if number == end:
             ranges[-1] += 1
         else:
-            ranges += (number, 1)
+            ranges.append(number)
+            ranges.append(1)
         end = number + 1
     return ranges
 
 
-def numbers_of(ranges: Ranges) -> Iterator[int]:
+def numbers_of(ranges: Ranges | list[int]) -> Iterator[int]:
     """The numbers of ranges."""
     for at in range(0, len(ranges), 2):
         yield from range(ranges[at], ranges[at] + ranges[at + 1])
@@ -44,7 +46,9 @@ def joined(left: Ranges, right: Ranges) -> Ranges:
     """Ranges behind each other."""
     if not left or not right or left[-2] + left[-1] != right[0]:
         return left + right
-    return [*left[:-1], left[-1] + right[1], *right[2:]]
+    both = left + right[2:]
+    both[len(left) - 1] += right[1]
+    return both
 
 
 def copy_of(value: Any) -> Any:
@@ -54,10 +58,18 @@ def copy_of(value: Any) -> Any:
     return copied(value, copy_of) if type(value) in known else decode(blob_of(value))
 
 
+def copies_of(values: list[Any]) -> list[Any]:
+    """A private copy of each."""
+    if not known.issuperset(map(type, values)):
+        return list(map(copy_of, values))
+    made = copies(values, MADE_OF)
+    return [copied(value, copy_of) if copy is None else copy for value, copy in zip(values, made, strict=True)]
+
+
 class Held:
     """One list as it was last seen: its objects, their elements, and a copy of each."""
 
-    __slots__ = ("_parts", "_pictures", "copies", "live", "numbers", "ranges")
+    __slots__ = ("_behind", "_parts", "_pictures", "copies", "live", "numbers", "ranges")
 
     def __init__(self, live: list[Any], numbers: list[int], copies: list[Any], ranges: Ranges | None = None) -> None:
         self.live, self.numbers, self.copies = live, numbers, copies
@@ -65,23 +77,32 @@ class Held:
         # Other classes may have been registered with functions that look at more than this.
         self._parts = PARTS if known.issuperset(map(type, copies)) else None
         self._pictures = Pictures()
+        self._behind: tuple[list[int], list[Any]] | None = None
 
     def seen_as(self, live: list[Any]) -> Held:
         """The same list as other objects."""
         made = Held.__new__(Held)
         made.numbers, made.copies, made.ranges = self.numbers, self.copies, self.ranges
         made._parts, made._pictures = self._parts, self._pictures
-        made.live = live
+        made.live, made._behind = live, None
         return made
 
     def extended(self, live: list[Any], numbers: list[int], copies: list[Any]) -> Held:
-        """This list with more behind it. `live` is the whole."""
-        made = Held(live, numbers, copies, joined(self.ranges, ranges_of(numbers)))
-        made.numbers, made.copies = self.numbers + numbers, self.copies + copies
-        made._pictures = self._pictures
-        if self._parts is None:
+        """This list with more behind it, to be used once it has been called `stored`. `live` is the whole."""
+        made = self.seen_as(live)
+        made.ranges = joined(self.ranges, ranges_of(numbers))
+        made._behind = numbers, copies
+        if not known.issuperset(map(type, copies)):
             made._parts = None
         return made
+
+    def stored(self) -> None:
+        """This is the latest list now, and takes over what the one has that it extends: that is not used any more."""
+        if self._behind is not None:
+            numbers, copies = self._behind
+            self.numbers += numbers
+            self.copies += copies
+            self._behind = None
 
     def same_prefix(self, items: list[Any]) -> int:
         """How many items from the start are as those of this list were."""
@@ -97,8 +118,8 @@ class Held:
         if not others:
             return self
         items = self.live.copy()
-        for at in others:
-            items[at] = copy_of(self.copies[at])
+        for at, copy in zip(others, copies_of([self.copies[at] for at in others]), strict=True):
+            items[at] = copy
         return self.seen_as(items)
 
     def places(self) -> dict[int, int]:

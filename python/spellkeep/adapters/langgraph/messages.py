@@ -36,6 +36,10 @@ PARTS = (BaseModel.__dict__["__dict__"], BaseModel.__dict__["__pydantic_extra__"
 """What a message is made of, for `spellkeep.value.changed`."""
 
 
+MADE_OF = (*PARTS, BaseModel.__dict__["__pydantic_fields_set__"], BaseModel.__dict__["__pydantic_private__"])
+"""All that a copy needs, for `spellkeep.value.copies`."""
+
+
 def _tag(cls: type) -> str:
     """Short, as each message has it: ``lc:human``, ``lc:human+`` for chunks."""
     return "lc:" + cls.__name__.lower().replace("message", "").replace("chunk", "+")

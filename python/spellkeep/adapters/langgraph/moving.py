@@ -35,7 +35,9 @@ class _Moved:
             return None
         if type(kept) is int:
             return self.number(kept)
-        return ranges_of(map(self.number, numbers_of(kept)))  # type: ignore[arg-type]
+        ranges = ranges_of(map(self.number, numbers_of(kept)))  # type: ignore[arg-type]
+        # As a record of writes has it.
+        return ranges.tolist() if type(kept) is list else ranges
 
 
 def rewrite(core: Core, thread_id: str, parts: Sequence[tuple[Thread, Collection[int]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -148,7 +149,7 @@ class Thread:
         """The values of a checkpoint's channels; they are the caller's alone."""
         read, handed_out = self.elements.read, self.held.handed_out
         return {
-            channel: handed_out((frame.ns, channel), kept) if type(kept) is list else read(kept)
+            channel: handed_out((frame.ns, channel), kept) if type(kept) is array else read(kept)
             for channel, kept in frame.values.items()
         }
 

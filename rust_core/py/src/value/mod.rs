@@ -1,6 +1,7 @@
 //! (room) value: Python objects to bytes and back, in one walk each way.
 
 mod arrays;
+mod copies;
 mod decode;
 mod decode_rare;
 mod encode;
@@ -25,6 +26,7 @@ use spellkeep_core::limits::ValueLimits;
 use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
+pub use copies::value_copies;
 pub use limits::Limits;
 pub use pictures::Pictures;
 pub use same::value_changed;

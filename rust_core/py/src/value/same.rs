@@ -9,7 +9,7 @@ use pyo3::types::{PyList, PyTuple};
 use spellkeep_core::limits::ValueLimits;
 
 use super::encode_into;
-use super::pictures::{Picture, Pictures};
+use super::pictures::{Picture, Pictures, fetch_ahead, shows};
 
 /// Deeper parts are encoded, so that the stack is bounded and a cycle is found by who knows cycles.
 #[cfg(not(Py_GIL_DISABLED))]
@@ -61,16 +61,17 @@ fn walk_all<'py>(
     let mut walk = Walk { py, sole, depth: 0, bytes: Default::default(), ran: 0 };
     let mut changed = Vec::new();
     for at in 0..items.len().min(copies.len()) {
+        if let (Some(parts), Some(rows)) = (parts, rows.as_deref()) {
+            fetch_ahead(rows, items, at);
+            if shows(rows, items, copies, at, parts, sole)? {
+                continue;
+            }
+        }
         // An encode function may shorten the lists meanwhile.
         let (Ok(item), Ok(copy)) = (items.get_item(at), copies.get_item(at)) else {
             changed.push(at);
             continue;
         };
-        if let (Some(parts), Some(Some(picture))) = (parts, rows.as_deref().and_then(|rows| rows.get(at)))
-            && picture.shows(&item, &copy, parts, sole)?
-        {
-            continue;
-        }
         let same = match parts {
             Some(parts) if !is_plain(&item) && item.get_type().is(copy.get_type()) => {
                 walk.pictured(at, rows.as_deref_mut(), &item, &copy, parts)
