@@ -43,7 +43,8 @@ out where fewer than ten were slower. `count` is operations in a repeat: slow co
 acknowledged write survives at least. Ratios are taken repeat by repeat, ours over theirs, of contenders that keep as
 much: a rival that survives a power loss stands beside Spellkeep with `durability="sync"`. Memory is the process's own
 (of Redis the server's): stores that keep values in files alone need little of it.
-Why a goal is missed, part by part: decisions/0009-what-a-set-is-made-of.md.
+Why a goal is missed, part by part: decisions/0009-what-a-set-is-made-of.md, and of LangGraph's
+decisions/0010-what-a-langgraph-turn-is-made-of.md.
 """.splitlines()
 
 
