@@ -12,7 +12,7 @@ from operator import add
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
@@ -261,3 +261,25 @@ def test_a_put_that_fails_leaves_the_list_in_memory_as_it_was() -> None:
                 saver._checkpoints.core.forget("t")
             kept[-1].content = "e"
             put(kept, 4)
+
+
+@pytest.mark.parametrize("kept", range(9))
+def test_the_last_turns_are_taken_back(kept: int) -> None:
+    """What is left of the list is the beginning of the former one, in more and fewer ranges of stored elements."""
+
+    def run(saver: Any) -> list[list[str]]:
+        graph, seen = chat(saver), []
+        for turn in range(4):
+            graph.invoke({"messages": [HumanMessage(f"question {turn}", id=f"q{turn}")]}, config())
+        messages = graph.get_state(config()).values["messages"]
+        graph.update_state(config(), {"messages": [RemoveMessage(id=gone.id) for gone in messages[kept:]]})
+        seen.append(texts(graph.get_state(config()).values))
+        graph.update_state(config(), {"messages": messages[kept:]})
+        seen.append(texts(graph.get_state(config()).values))
+        return seen
+
+    with SpellkeepSaver.from_conn_string(":memory:") as saver:
+        found = run(saver)
+        assert found == run(InMemorySaver())
+        saver._checkpoints.core.forget_all()
+        assert texts(chat(saver).get_state(config()).values) == found[1]

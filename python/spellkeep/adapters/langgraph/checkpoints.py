@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -128,8 +128,7 @@ class Checkpoints:
             place = (thread_id, ns, frame.id)
             write = Write(core)
             committed = thread.put(write, frame, lists, new, core.waiting.get(place, ()))
-            self._commit(write, thread_id)
-            committed()
+            self._commit(write, thread_id, committed)
             core.waiting.pop(place, None)
             if frame.depth == 0:
                 core.trim()
@@ -157,14 +156,14 @@ class Checkpoints:
             new = New(thread.elements, register_new=self._register_new)
             committed = thread.put_writes(write, number, task, path, flat, new)
             if committed is not None:
-                self._commit(write, place[0])
-                committed()
+                self._commit(write, place[0], committed)
 
-    def _commit(self, write: Write, thread_id: str) -> None:
+    def _commit(self, write: Write, thread_id: str, committed: Callable[[], None]) -> None:
         try:
             write.commit()
+            committed()
         except BaseException:
-            # What is in memory was made for a batch that is not there.
+            # What is in memory was made for a batch that is not there, or, behind a signal, lacks one that is.
             self.core.forget(thread_id)
             raise
 
@@ -174,12 +173,13 @@ class Checkpoints:
         with core.lock:
             core.clear_left()
             thread = core.thread(thread_id)
+            # Before, as a signal may come between any two lines.
+            core.forget(thread_id)
             if thread:
                 core.state.clear_scope(thread.scope)
                 with core.state.batch() as batch:
                     batch.delete(SHARED_SCOPE, core.thread_key(thread_id))
                     batch.set(SHARED_SCOPE, core.deletion_key(thread_id), 1, ttl_s=self._late_s)
-            core.forget(thread_id)
             for place in [place for place in core.waiting if place[0] == thread_id]:
                 del core.waiting[place]
 

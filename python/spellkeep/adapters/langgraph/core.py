@@ -48,10 +48,17 @@ class Core:
         self.lock = threading.RLock()
         self.waits = state.durability == "sync"
         self.shared = state.scope(SHARED_SCOPE)
-        self.names: list[str] = [name for _, name in self.shared.iter_items("n")]
-        self.numbers = {name: number for number, name in enumerate(self.names)}
+        self.names: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self.read_names()
         self.waiting: OrderedDict[tuple[str, str, str], list[Any]] = OrderedDict()
         self._threads: OrderedDict[str, Thread] = OrderedDict()
+
+    def read_names(self) -> None:
+        """Know the names that the store has."""
+        self.names[:] = [name for _, name in self.shared.iter_items("n")]
+        self.numbers.clear()
+        self.numbers.update((name, number) for number, name in enumerate(self.names))
 
     def name(self, kept: int | str) -> str:
         """The name that a record has a number or itself for."""
@@ -196,7 +203,13 @@ class Write:
         if self._batch is None and self._one is not None and not self._core.waits:
             handle, key, record = self._one
             return handle.set(key, record)
-        version = self.batch.commit(acknowledge=False)
-        self._core.names.extend(self._new)
-        self._core.numbers.update(self._new)
+        try:
+            version = self.batch.commit(acknowledge=False)
+            self._core.names.extend(self._new)
+            self._core.numbers.update(self._new)
+        except BaseException:
+            if self._new:
+                # A signal may come behind the commit.
+                self._core.read_names()
+            raise
         return version

@@ -133,7 +133,8 @@ def _behind(old: Ranges, new: Ranges) -> list[int]:
     if new[:count] != old:
         count -= 2
         if new[:count] != old[:count]:
-            count = next(at for at, (left, right) in enumerate(zip(old, new, strict=False)) if left != right)
+            pairs = enumerate(zip(old, new, strict=False))
+            count = next((at for at, (left, right) in pairs if left != right), min(len(old), len(new)))
     return [-1 - count, *new[count:]]
 
 

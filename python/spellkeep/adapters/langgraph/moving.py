@@ -55,8 +55,9 @@ def rewrite(core: Core, thread_id: str, parts: Sequence[tuple[Thread, Collection
     taken: dict[tuple[str, str], int] = {}
     for source, numbers in parts:
         _move(core, source, numbers, target, taken)
-    core.give_scope(thread_id, number, former)
+    # Before: a signal may come between any two lines, and nobody may write to the former scope behind it.
     core.forget(thread_id)
+    core.give_scope(thread_id, number, former)
     core.clear_left()
 
 
