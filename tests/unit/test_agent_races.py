@@ -15,6 +15,7 @@ import spellkeep as sk
 from spellkeep import StateManager, errors
 from spellkeep.agent import Agent, Retention, forks
 from spellkeep.agent.parts import Part
+from spellkeep.agent.saving import Saver
 
 
 @pytest.fixture
@@ -222,7 +223,21 @@ def test_a_walk_goes_over_the_messages_of_its_beginning(scout: Agent, turn: Any)
     assert seen == list(turn(range(3_000)))
 
 
-@pytest.mark.parametrize("call", [lambda part: part.pop("turn", None), lambda part: part.setdefault("first", [1, 2])])
+def popped_item(part: Any) -> Any:
+    try:
+        return part.popitem()[1]
+    except errors.KeyMissing:
+        return None
+
+
+CALLS = [
+    lambda part: part.pop("turn", None),
+    lambda part: part.setdefault("first", [1, 2]),
+    popped_item,
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_of_two_who_ask_at_once_one_has_it(
     call: Callable[[Any], Any], scout: Agent, state: StateManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +264,26 @@ def test_of_two_who_ask_at_once_one_has_it(
     assert sorted(map(str, answers)) in (["7", "None"], ["[1, 2]", "[1, 2]"])
 
 
+def test_who_asks_behind_somebody_that_wrote_past_the_agent_looks_again(
+    scout: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scout.context["turn"] = 7
+    save, past = Saver._try_save, scout.store.scope(scout.scope)
+    made: list[Any] = []
+
+    def save_behind_another(self: Saver, change: Any, label: Any) -> int:
+        made.append(change)
+        if len(made) == 1:
+            past.set("context/turn", 8)
+            raise errors.Conflict("somebody was first", code="cas.version_mismatch")
+        return save(self, change, label)
+
+    monkeypatch.setattr(Saver, "_try_save", save_behind_another)
+    assert scout.context.pop("turn") == 8
+    assert len(made) == 2
+    assert "turn" not in scout.context
+
+
 def test_pop_and_setdefault_are_those_of_a_dict(scout: Agent, state: StateManager) -> None:
     assert scout.context.setdefault("place", "here") == "here"
     assert scout.context.setdefault("place", "there") == "here"
@@ -259,6 +294,11 @@ def test_pop_and_setdefault_are_those_of_a_dict(scout: Agent, state: StateManage
     assert state.last_version == version
     assert scout.context.pop("place") == "here"
     assert "place" not in scout.context
+    with pytest.raises(KeyError):
+        scout.context.popitem()
+    scout.context.update(one=1, two=2)
+    assert scout.context.popitem() == ("one", 1)
+    assert dict(scout.context) == {"two": 2}
 
 
 def test_an_agent_is_deleted_without_blocking_the_loop(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class Agent(AgentView):
             return 0
         # Nobody else saves between the look and the write.
         with self._saver.lock:
-            return self._saver.save(change())
+            return self._saver.save(change)
 
     def _acknowledged(self, version: int) -> int:
         if version and self._saver.waits:

@@ -36,8 +36,11 @@ class NamedView(Mapping[str, V]):
     def __getitem__(self, name: str) -> V:
         found = self._find(name)
         if found is MISSING:
-            raise KeyMissing(f"{self._agent.id!r} has no {self._prefix[:-1]} {name!r}", code="key.missing")
+            raise self._missing(name)
         return self._of(found)
+
+    def _missing(self, name: str) -> KeyMissing:
+        return KeyMissing(f"{self._agent.id!r} has no {self._prefix[:-1]} {name!r}", code="key.missing")
 
     # The inherited two take a version that is no longer kept for a name that is not there.
 
@@ -114,10 +117,13 @@ class Part(PartView, MutableMapping[str, Any]):
 
         self._agent._save_seen(removed)
 
-    # The inherited two let others in between their look and their write.
+    # Those that are inherited let others in between their look and their write.
 
     def pop(self, name: str, default: Any = MISSING) -> Any:
-        """Remove a value and return it; without it `default`, or KeyMissing. Of several who ask at once one has it."""
+        """Remove a value and return it; without it `default`, or KeyMissing.
+
+        Of several who ask at once one has it; a step asks when it is made and writes when it ends.
+        """
         found: Any = MISSING
 
         def popped() -> Change:
@@ -126,11 +132,26 @@ class Part(PartView, MutableMapping[str, Any]):
             if found is not MISSING:
                 change.put[named(self._prefix, name)] = GONE
             elif default is MISSING:
-                self[name]
+                raise self._missing(name)
             return change
 
         self._agent._save_seen(popped)
         return default if found is MISSING else self._of(found)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the value of the first name and return both. Raises: KeyMissing when there is none."""
+        taken: list[tuple[str, Any]] = []
+
+        def popped() -> Change:
+            name, change = next(iter(self), None), Change()
+            if name is None:
+                raise KeyMissing(f"{self._agent.id!r} has no {self._prefix[:-1]}", code="key.missing")
+            taken[:] = [(name, self[name])]
+            change.put[named(self._prefix, name)] = GONE
+            return change
+
+        self._agent._save_seen(popped)
+        return taken[0]
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         """The value, which is `default` where there was none: of several who give one at once the first one's."""

@@ -150,17 +150,20 @@ class Saver:
             change.put[key] = value
             return self._save_changes(change, None)
 
-    def save(self, change: Change, label: str | None = None) -> int:
-        """Save everything or nothing; return the version, or 0 when there was nothing to write."""
+    def save(self, change: Change | Callable[[], Change], label: str | None = None) -> int:
+        """Save everything or nothing; return the version, or 0 when there was nothing to write.
+
+        A change that depends on what there is comes as a function, which is asked again when somebody else was first.
+        """
         with self.lock:
             return self._save_changes(change, label)
 
-    def _save_changes(self, change: Change, label: str | None) -> int:
+    def _save_changes(self, change: Change | Callable[[], Change], label: str | None) -> int:
         attempt = 1
         while True:
             self._look()
             try:
-                return self._try_save(change, label)
+                return self._try_save(change if isinstance(change, Change) else change(), label)
             except Conflict:
                 # Somebody wrote past the agent.
                 self._end = -1
