@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from spellkeep.value import changed, copies
+from spellkeep.value import Pictures, changed, copies
 
 
 class Note(pydantic.BaseModel):
@@ -77,3 +77,51 @@ def test_a_part_that_interrupts_is_not_hidden() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         copies([Note()], (Interrupting(),))
+
+
+@with_a_gil
+@pytest.mark.parametrize(("count", "copied"), [(9_996, True), (9_997, False)])
+def test_an_object_of_ten_thousand_parts_is_copied_and_one_of_more_is_not(count: int, copied: bool) -> None:
+    # Beside the list there are two dicts of fields and the set of those that are set.
+    (made,) = copies([Note(parts=[[] for _ in range(count)])], PARTS)
+    assert (made is not None) == copied
+
+
+def test_what_stands_in_many_places_is_not_copied_for_each() -> None:
+    shared: list[Any] = []
+    for _ in range(50):
+        shared = [shared, shared]
+    assert copies([Note(parts=shared)], PARTS) == [None]
+
+
+def test_a_class_that_makes_no_new_objects_of_its_own_has_no_copies() -> None:
+    class Single:
+        there: Any = None
+
+        def __new__(cls) -> Any:
+            return cls.there or super().__new__(cls)
+
+    class Other:
+        def __new__(cls) -> Any:
+            return Note.__new__(Note)
+
+    Single.there = single = Single()
+    single.text = "kept"  # type: ignore[attr-defined]
+    other = object.__new__(Other)
+    assert copies([single], (Single.__dict__["__dict__"],)) == [None]
+    assert copies([other], (Other.__dict__["__dict__"],)) == [None]
+    assert single.__dict__ == {"text": "kept"}
+
+
+def test_no_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match="these are none"):
+        copies([Note()], ())
+
+
+def test_an_object_that_lost_a_part_since_it_was_pictured_differs() -> None:
+    notes, pictures = [Note(), Note()], Pictures()
+    same = copies(notes, PARTS)
+    for _ in range(2):
+        assert changed(notes, same, parts=PARTS, pictures=pictures) == []
+    del notes[0].__pydantic_private__
+    assert changed(notes, same, parts=PARTS, pictures=pictures) == [0]

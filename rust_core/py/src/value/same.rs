@@ -63,8 +63,12 @@ fn walk_all<'py>(
     for at in 0..items.len().min(copies.len()) {
         if let (Some(parts), Some(rows)) = (parts, rows.as_deref()) {
             fetch_ahead(rows, items, at);
-            if shows(rows, items, copies, at, parts, sole)? {
-                continue;
+            match shows(rows, items, copies, at, parts, sole) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                // An object that lacks a part by now is compared as any other.
+                Err(error) if error.is_instance_of::<PyException>(py) => {}
+                Err(error) => return Err(error),
             }
         }
         // An encode function may shorten the lists meanwhile.
