@@ -13,7 +13,7 @@ from pathlib import Path
 from rivals import machine
 from rivals.contenders import load, ours_for
 from rivals.contenders.protocol import Contender, Setting
-from rivals.memory import per_key
+from rivals.memory import SETTLE_S, per_key
 from rivals.proof import prove
 from rivals.race import REPEATS_MIN, Series, race
 from rivals.results import Goal, Results, Row
@@ -90,7 +90,7 @@ def _memory(contenders: list[type[Contender]], folder: Path, quick: bool, result
         if contender.name == "Spellkeep, interval":
             ours = used
             definition = (
-                f"growth of the process's own memory over {keys:,} keys, 3 s after the last of them, "
+                f"growth of the process's own memory over {keys:,} keys, {SETTLE_S} s after the last of them, "
                 "less the values' MessagePack"
             )
             beyond = sorted(each["all_bytes"] - each["value_bytes"] for each in found)

@@ -19,7 +19,7 @@ from rivals.values import value
 _DISTINCT = 997
 _BATCH = 1000
 # Until what works in the background (checkpoints, compactions, a server's rewriting) has given its memory back.
-_SETTLE_S = 3.0
+SETTLE_S = 3
 
 
 def anonymous_bytes() -> int:
@@ -46,12 +46,13 @@ def _child(name: str, keys: int, folder: str) -> None:
     # What the first keys bring along (tables, caches, modules) is no part of what a key takes.
     _fill(contender, _BATCH)
     gc.collect()
+    time.sleep(SETTLE_S)
     server = getattr(contender, "server_bytes", None)
     before = anonymous_bytes() if server is None else server
     # The first ones again, and so many more.
     packed_bytes = _fill(contender, keys + _BATCH)
     gc.collect()
-    time.sleep(_SETTLE_S)
+    time.sleep(SETTLE_S)
     after = anonymous_bytes() if server is None else contender.server_bytes  # type: ignore[attr-defined]
     if contender.get(f"k/{keys - 1:08}") != value((keys - 1) % _DISTINCT, 120):
         raise RuntimeError(f"{name} has lost a key")

@@ -168,7 +168,10 @@ try:
         state.set(scout, f"k{number}", {"number": number})
         number += 1
         if number % 100 == 0:
-            time.sleep(0.002)
+            # The thread in the background syncs each time, however late it is.
+            syncs, until_s = state.stats().sync_count, time.monotonic() + 1
+            while state.stats().sync_count == syncs and time.monotonic() < until_s and state.stats().repair_count == 0:
+                time.sleep(0.001)
     state.flush()
 except errors.StateError as error:
     end = error.code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import median
 
 # Of the samples: the index, the ring and the allocator's arenas find their size.
@@ -35,9 +35,10 @@ def warm(samples: list[Sample]) -> list[Sample]:
 
 
 def floors(samples: list[Sample]) -> list[Sample]:
-    """The least memory in each of `PARTS` equal parts. What leaks stays, so it raises these too."""
-    size = max(1, len(samples) // PARTS)
-    return [min(samples[at : at + size], key=lambda sample: sample.rss_bytes) for at in range(0, len(samples), size)]
+    """The least memory in each of `PARTS` parts, as equal as may be. What leaks stays, so it raises these too."""
+    ends = [len(samples) * part // PARTS for part in range(PARTS + 1)]
+    parts = [samples[begin:end] for begin, end in pairwise(ends) if begin < end]
+    return [min(part, key=lambda sample: sample.rss_bytes) for part in parts]
 
 
 def growth_bytes(samples: list[Sample]) -> int:

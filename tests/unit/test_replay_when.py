@@ -113,7 +113,7 @@ def test_a_zone_that_is_not_known_here_holds_up_no_other_and_can_be_removed(
     clock.move(86_400)
     with opened(tmp_path / "s", clock) as state:
         assert [(run.schedule, run.result) for run in state.replay.run_due()] == [
-            ("other", "same"),
+            ("other", "nothing"),
             ("paris", "failed"),
         ]
         (failed,) = state.replay.runs("paris")
