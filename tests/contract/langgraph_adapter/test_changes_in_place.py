@@ -267,19 +267,22 @@ def test_a_put_that_fails_leaves_the_list_in_memory_as_it_was() -> None:
 def test_the_last_turns_are_taken_back(kept: int) -> None:
     """What is left of the list is the beginning of the former one, in more and fewer ranges of stored elements."""
 
-    def run(saver: Any) -> list[list[str]]:
-        graph, seen = chat(saver), []
+    def answer(state: Any) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"answer {len(state['messages'])}" + "x" * 60)]}
+
+    def run(saver: Any, forget: Callable[[], None] = lambda: None) -> list[list[str]]:
+        graph, seen = chat(saver, answer), []
         for turn in range(4):
-            graph.invoke({"messages": [HumanMessage(f"question {turn}", id=f"q{turn}")]}, config())
+            graph.invoke({"messages": [HumanMessage(f"question {turn}" + "y" * 60, id=f"q{turn}")]}, config())
         messages = graph.get_state(config()).values["messages"]
         graph.update_state(config(), {"messages": [RemoveMessage(id=gone.id) for gone in messages[kept:]]})
         seen.append(texts(graph.get_state(config()).values))
+        forget()
+        seen.append(texts(graph.get_state(config()).values))
         graph.update_state(config(), {"messages": messages[kept:]})
+        forget()
         seen.append(texts(graph.get_state(config()).values))
         return seen
 
     with SpellkeepSaver.from_conn_string(":memory:") as saver:
-        found = run(saver)
-        assert found == run(InMemorySaver())
-        saver._checkpoints.core.forget_all()
-        assert texts(chat(saver).get_state(config()).values) == found[1]
+        assert run(saver, saver._checkpoints.core.forget_all) == run(InMemorySaver())
