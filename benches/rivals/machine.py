@@ -46,6 +46,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _file_system(folder: Path) -> str:
+    # Not `stat -f`, which has one name for ext2, ext3 and ext4.
+    return (_said("df", "--output=fstype", str(folder)).split() or ["?"])[-1]
+
+
 def describe(folder: Path) -> dict[str, str]:
     """What a reader has to know to compare: processor, system, file system, versions, load at the start."""
     free = "without a GIL" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with the GIL"
@@ -59,7 +64,7 @@ def describe(folder: Path) -> dict[str, str]:
         "date": time.strftime("%Y-%m-%d"),
         "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=10"),
         "processor": f"{_processor()}, {os.cpu_count()} processors, {memory_gib:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}, {_said('stat', '-f', '-c', '%T', str(folder))}",
+        "system": f"{platform.system()} {platform.release()}, {_file_system(folder)}",
         "python": f"{platform.python_implementation()} {platform.python_version()} {free}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "load": f"{os.getloadavg()[0]:.1f} at the start",
