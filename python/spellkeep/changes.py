@@ -24,6 +24,12 @@ class StateClass(enum.Enum):
     """From the program itself: only depth and total size are limited."""
     STANDARD = 2
     """The default: all limits."""
+    SENSITIVE = 3
+    """A secret: sealed with the store's ``sealing_keys`` before anything of it is written, and not shown in what hooks
+    keep, in timelines, exports or on the command line."""
+    EXTERNAL = 4
+    """From outside of the program, such as a web page: stricter limits, and what looks like a secret is replaced by
+    ``[redacted]`` before it is stored."""
 
 
 def time_from_us(time_us: int) -> datetime:

@@ -62,6 +62,19 @@ pub struct ValueLimits {
     pub value_bytes_max: usize,
 }
 
+impl ValueLimits {
+    /// What a value from outside may be at most, whatever else may be.
+    #[must_use]
+    pub fn for_external(&self) -> Self {
+        Self {
+            depth_max: self.depth_max.min(32),
+            items_max: self.items_max.min(100_000),
+            string_bytes_max: self.string_bytes_max.min(1 << 20),
+            value_bytes_max: self.value_bytes_max.min(4 << 20),
+        }
+    }
+}
+
 impl Default for ValueLimits {
     fn default() -> Self {
         Self { depth_max: 128, items_max: 1_000_000, string_bytes_max: 16 << 20, value_bytes_max: 64 << 20 }

@@ -93,6 +93,10 @@ pub enum StateClass {
     /// The default: all limits.
     #[default]
     Standard = 2,
+    /// Sealed before it reaches the store, and shown to nobody but who reads it.
+    Sensitive = 3,
+    /// From outside: strict limits, and what looks like a secret is not kept.
+    External = 4,
 }
 
 impl StateClass {
@@ -101,6 +105,8 @@ impl StateClass {
         match byte {
             1 => Some(Self::Trusted),
             2 => Some(Self::Standard),
+            3 => Some(Self::Sensitive),
+            4 => Some(Self::External),
             _ => None,
         }
     }

@@ -46,6 +46,7 @@ pub struct Shared {
     store: ManuallyDrop<store::Store>,
     limits: ValueLimits,
     trusted_limits: ValueLimits,
+    external_limits: ValueLimits,
     /// What runs before operations.
     pub hooks: Hooks,
 }
@@ -53,7 +54,8 @@ pub struct Shared {
 impl Shared {
     fn new(store: store::Store, limits: ValueLimits) -> Self {
         let trusted_limits = ValueLimits { items_max: u64::MAX, string_bytes_max: usize::MAX, ..limits };
-        Self { store: ManuallyDrop::new(store), limits, trusted_limits, hooks: Hooks::default() }
+        let external_limits = limits.for_external();
+        Self { store: ManuallyDrop::new(store), limits, trusted_limits, external_limits, hooks: Hooks::default() }
     }
 
     /// Whether anything is written here. Errors: Closed, Forked, ReadOnly.
@@ -66,7 +68,8 @@ impl Shared {
     pub fn limits(&self, class: StateClass) -> &ValueLimits {
         match class {
             StateClass::Trusted => &self.trusted_limits,
-            StateClass::Standard => &self.limits,
+            StateClass::Standard | StateClass::Sensitive => &self.limits,
+            StateClass::External => &self.external_limits,
         }
     }
 }
