@@ -517,6 +517,7 @@ class Store:
         view_budget_bytes: int,
         read_only: bool,
         allow_damage: bool,
+        sealing_keys: list[bytes] | None = None,
         hold_log: int | None = None,
     ) -> Self: ...
     def set(
@@ -539,6 +540,7 @@ class Store:
                 former value had an end. From then on nobody sees it, and its history shows ``expire``.
             state_class: how the value is treated; `StateClass.STANDARD` unless given.
         Raises:
+            AccessDenied (seal.key): it is of class SENSITIVE, and the store was opened without ``sealing_keys``.
             Conflict (cas.version_mismatch): `if_version` is not the live version. Nothing was written.
             InvalidKey (key.*); LimitExceeded, NotSerializable (value.*) with ``path``; LimitExceeded
                 (ttl.out_of_range): the call needs fixing.
@@ -559,7 +561,8 @@ class Store:
     def get(self, scope: StateScope, key: str, default: Any = None) -> Any:
         """The value under `key`, or `default`. Each call builds a new object.
 
-        Raises: InvalidKey; Corrupted (value.malformed); Closed, Forked.
+        Raises: InvalidKey; Corrupted (value.malformed, value.seal_broken); AccessDenied (seal.key): it is sealed with
+            none of the store's keys; Closed, Forked.
         Cost: one hash lookup without a lock, and the decoding.
         """
     def view(self, scope: StateScope, key: str) -> Any:
@@ -713,8 +716,14 @@ class HookContext:
     def value_bytes(self) -> int:
         """Encoded bytes of the value."""
     @property
+    def state_class(self) -> StateClass | None:
+        """Class of the value of a set; else None."""
+    @property
     def old_value(self) -> Any:
         """The value that is there now, decoded anew at each access; None: nothing is."""
+    @property
+    def old_state_class(self) -> StateClass | None:
+        """Class of the value that is there now; None: nothing is."""
     @property
     def version(self) -> int:
         """The version of what is there now; 0: nothing is. Of a load the one that is asked for; 0: the last."""

@@ -148,7 +148,10 @@ class HookVeto(StateError):
 
 
 class AccessDenied(StateError, PermissionError):
-    """This needs a permission that was not given. Code ``access.denied``; the detail says how it is given."""
+    """This needs a permission that was not given. Code ``access.denied``; the detail says how it is given.
+
+    ``seal.key``: a sensitive value, and the store was opened without the key that seals or opens it.
+    """
 
     code = "access.denied"
 

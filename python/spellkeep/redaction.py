@@ -81,9 +81,12 @@ class Redactor:
         """Whether the key of an entry names a secret: ``context/token``."""
         return key is not None and any(map(self.is_secret, key.split("/")))
 
-    def entry(self, key: str | None, value: Any) -> Any:
-        """The value of an entry without secrets; nothing of it where the key names one (``context/token``)."""
-        return HIDDEN if value is not None and self.is_secret_key(key) else self.value(value)
+    def entry(self, key: str | None, value: Any, state_class: Any = None) -> Any:
+        """The value of an entry without secrets; nothing of it where the key names one (``context/token``), or where
+        its class is SENSITIVE."""
+        if value is not None and (is_sealed(state_class) or self.is_secret_key(key)):
+            return HIDDEN
+        return self.value(value)
 
     def value(self, value: Any) -> Any:
         """The value without secrets, made of what is written as it is read: dicts, lists, texts and numbers; of
@@ -107,6 +110,11 @@ class Redactor:
 
     def _field(self, name: Any, value: Any, depth: int) -> Any:
         return HIDDEN if isinstance(name, str) and self.is_secret(name) else self._shown(value, depth + 1)
+
+
+def is_sealed(state_class: Any) -> bool:
+    """Whether what is of this class is shown to nobody: ``StateClass.SENSITIVE``."""
+    return getattr(state_class, "name", None) == "SENSITIVE"
 
 
 is_secret_key = Redactor().is_secret_key

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
-import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from spellkeep import _core
 from spellkeep._agents import AgentCalls
 from spellkeep._async import durable, in_thread, take
+from spellkeep._closing import close_at_exit
 from spellkeep._hooks import HookCalls, positions_of
 from spellkeep._replays import ReplayCalls
+from spellkeep._sealing import checked_keys
 from spellkeep._timelines import TimelineCalls
 from spellkeep.batch import Batch
 from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.damage import Damage, VerifyReport, damage_from_row, report_from_dict
-from spellkeep.errors import StateError
 from spellkeep.events import Events
 from spellkeep.figures import Recovery, Stats
 from spellkeep.handle import ScopeHandle
@@ -32,22 +30,6 @@ __all__ = ["Durability", "StateManager", "open"]
 
 Durability: TypeAlias = Literal["process", "interval", "sync"]
 """When a write is acknowledged, and what it then survives. See `open`."""
-
-# By identity. Not a WeakSet: that cannot be walked while another thread adds to it, and daemon threads run at exit.
-_open_stores: weakref.WeakValueDictionary[int, StateManager] = weakref.WeakValueDictionary()
-
-
-@atexit.register
-def _close_all() -> None:
-    for known in _open_stores.valuerefs():
-        store = known()
-        if store is None:
-            continue
-        try:
-            store.close()
-        except StateError as failure:
-            # Nobody is left to catch it, and the other stores are to be closed as well.
-            sys.excepthook(type(failure), failure, failure.__traceback__)
 
 
 class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCalls, _core.Store):
@@ -75,6 +57,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCal
         read_only: bool = False,
         allow_damage: bool = False,
         allow_replay: bool = False,
+        sealing_keys: Sequence[bytes] = (),
     ) -> Self:
         """See `open`."""
         self = super().__new__(
@@ -93,6 +76,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCal
             view_budget_bytes=view_budget_bytes,
             read_only=read_only,
             allow_damage=allow_damage,
+            sealing_keys=checked_keys(sealing_keys),
             # Until it is known how far the after-hooks have read.
             hold_log=None if read_only else 0,
         )
@@ -100,7 +84,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCal
             self._hold_log(min(positions_of(self).values(), default=None))
         self._path = os.fspath(path)
         self._allow_replay = allow_replay
-        _open_stores[id(self)] = self
+        close_at_exit(self)
         if allow_replay and not read_only:
             self._begin_replays()
         return self
@@ -337,6 +321,7 @@ def open(
     read_only: bool = False,
     allow_damage: bool = False,
     allow_replay: bool = False,
+    sealing_keys: Sequence[bytes] = (),
 ) -> StateManager:
     """Open the store in a directory, making it when there is none; ``"memory:"`` gives one without files.
 
@@ -373,6 +358,8 @@ def open(
             memory, log and all.
         allow_replay: permit ``state.replay`` to run hooks again, and run what is scheduled there. Without it that is
             AccessDenied (access.denied), and nothing that is scheduled runs.
+        sealing_keys: 32 random bytes each, as of ``secrets.token_bytes(32)``, kept elsewhere. The first one seals
+            values of class SENSITIVE, each opens what was sealed with it. Whoever has none of them cannot read it.
     Raises:
         StoreLocked (store.locked): somebody else has the directory. Never with ``read_only``.
         StorageFailed (store.missing): there is no store, with ``read_only``.
@@ -397,4 +384,5 @@ def open(
         read_only=read_only,
         allow_damage=allow_damage,
         allow_replay=allow_replay,
+        sealing_keys=sealing_keys,
     )

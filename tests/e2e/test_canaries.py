@@ -12,9 +12,10 @@ import pytest
 import spellkeep as sk
 from e2e.conftest import Spellkeep
 
-# One is known by what it looks like, the other by the name of its field.
+# One is known by what it looks like, one by the name of its field, and one by nothing but the class of the value.
 TOKEN = "sk-proj-canary0123456789abcdef"
 PASSWORD = "canary seven horses"
+SEALED = "canary blue heron"
 
 WRITER = """
 import logging, sys
@@ -23,7 +24,7 @@ from spellkeep import StateScope, errors
 from spellkeep.hooks import HookResult
 from spellkeep.hooks.builtin import Audit, Caching, Debugging, Logging, Metrics, RateLimit, Retry, Security, Validation
 
-path, token, password = sys.argv[1:]
+path, token, password, sealed = sys.argv[1:]
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 scope = StateScope.agent("scout")
 secret = {"password": password, "note": f"use {token} for it", "deep": [{"api_key": password}, token]}
@@ -38,7 +39,7 @@ def refused(call, *given, **named):
         raise AssertionError("it was not refused")
 
 
-with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
+with sk.open(path, limits=sk.Limits(string_bytes_max=10_000), sealing_keys=[b"k" * 32]) as state:
     hooks = state.hooks
     traces = Debugging(values=True)
     for number, hook in enumerate((Metrics(), Caching(), Audit(), traces, Logging(show_value=True))):
@@ -69,6 +70,18 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
                 state.set(scope, key, secret)
             except errors.StateError as error:
                 print(repr(error), error)
+        vault = state.scope(StateScope.user("anna"), state_class=sk.StateClass.SENSITIVE)
+        for key in ("plain", "plain", "hidden/a", "changed/a", "fails/a", "broken/a", "veto/a", "valid/a"):
+            try:
+                vault.set(key, {"note": sealed} if key != "valid/a" else [sealed])
+            except errors.StateError as error:
+                print(repr(error), error)
+        refused(vault.set, "plain", {"note": sealed, "x": object()})
+        refused(vault.set, "plain", {"note": sealed, "long": sealed * 1_000})
+        refused(vault.set, "plain", {"note": sealed}, if_version=1 << 40)
+        with state.batch() as batch:
+            batch.set(vault.scope, "batched", {"note": sealed}, state_class=sk.StateClass.SENSITIVE)
+        print(vault, vault.history("plain"), list(vault))
         refused(state.set, scope, "veto/a", secret)
         refused(state.set, scope, "valid/a", [secret])
         state.set(scope, "seldom/a", secret)
@@ -101,7 +114,7 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
 @pytest.fixture
 def told(store: Path) -> str:
     """What a process that put secrets everywhere printed, logged and told of its failures."""
-    command = [sys.executable, "-X", "dev", "-c", WRITER, store, TOKEN, PASSWORD]
+    command = [sys.executable, "-X", "dev", "-c", WRITER, store, TOKEN, PASSWORD, SEALED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
@@ -109,7 +122,7 @@ def told(store: Path) -> str:
 
 def leak(text: str) -> str:
     """What stands around the first secret; empty when there is none."""
-    found = re.search(f"{TOKEN}|{PASSWORD}", text)
+    found = re.search(f"{TOKEN}|{PASSWORD}|{SEALED}", text)
     return text[max(found.start() - 200, 0) : found.end() + 50] if found else ""
 
 
@@ -119,7 +132,8 @@ def test_what_a_process_says_has_no_secret(told: str) -> None:
 
 
 def test_what_is_kept_about_values_has_no_secret(told: str, store: Path) -> None:
-    with sk.open(store, read_only=True) as state:
+    with sk.open(store, read_only=True, sealing_keys=[b"k" * 32]) as state:
+        assert state.get(sk.StateScope.user("anna"), "plain") == {"note": SEALED}
         seen = {str(change.scope) for change in state.changes()}
         assert any(scope.startswith("custom:spellkeep") for scope in seen)
         for change in state.changes():
@@ -128,9 +142,25 @@ def test_what_is_kept_about_values_has_no_secret(told: str, store: Path) -> None
             assert not leak(f"{change.scope} {change.key} {change.correlation} {change.actor} {change.tags}")
 
 
+@pytest.mark.usefixtures("told")
+def test_no_file_has_a_sealed_secret(store: Path) -> None:
+    for file in store.rglob("*"):
+        assert file.is_dir() or SEALED.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.usefixtures("told")
+def test_the_command_line_does_not_open_what_is_sealed(spellkeep: Spellkeep) -> None:
+    done = spellkeep("get", "user:anna", "plain")
+    assert done.code and "sealed with key" in done.err
+    assert "[sealed]" in spellkeep("history", "user:anna", "plain").out
+
+
 COMMANDS = (
     ("ls",),
     ("ls", "agent:scout"),
+    ("ls", "user:anna"),
+    ("history", "user:anna", "plain"),
+    ("why", "user:anna", "changed/a"),
     ("stats",),
     ("verify",),
     ("why", "agent:scout", "batched"),

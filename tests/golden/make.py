@@ -43,6 +43,9 @@ TTL_S = 3_155_760_000
 LONG_LIST = [{"role": "user", "content": f"message {i}"} for i in range(100)]
 # Half of the ring is as much as one commit takes of it: this goes straight to a segment.
 LARGE = "x" * 32_800
+# Of the sealed values, so that every later build opens them.
+SEALING_KEY = bytes(range(32))
+SEALED = {"diagnosis": "hay fever", "numbers": list(range(100))}
 # What this script calls itself with.
 KILLED = "--killed"
 
@@ -91,12 +94,14 @@ def write(folder: pathlib.Path, elsewhere: pathlib.Path) -> None:
         state.set(SCOUT, "older than the log", "x" * 70_000)
         state.set(SCOUT, "older than the log", {"kept": "by the snapshot alone"}, ttl_s=TTL_S)
         state.checkpoint()
-    with sk.open(folder, ring_bytes=65536, segment_bytes=65536) as state:
+    with sk.open(folder, ring_bytes=65536, segment_bytes=65536, sealing_keys=[SEALING_KEY]) as state:
         for name, value in values().items():
             state.set(SCOUT, name, value)
         for scope in SCOPES:
             state.set(scope, "here", str(scope))
         state.set(SCOUT, "trusted", [1], state_class=StateClass.TRUSTED)
+        state.set(SCOUT, "sealed", SEALED, state_class=StateClass.SENSITIVE)
+        state.set(SCOUT, "external", [1], state_class=StateClass.EXTERNAL)
         state.set(SCOUT, "twice", 1)
         state.set(SCOUT, "twice", 2)
         state.set(SCOUT, "deleted", 1)
@@ -108,7 +113,7 @@ def write(folder: pathlib.Path, elsewhere: pathlib.Path) -> None:
         state.checkpoint()
     subprocess.run([sys.executable, __file__, KILLED, str(folder)], check=False)
     shutil.copytree(folder, elsewhere)
-    with sk.open(elsewhere, ring_bytes=65536, segment_bytes=65536) as state:
+    with sk.open(elsewhere, ring_bytes=65536, segment_bytes=65536, sealing_keys=[SEALING_KEY]) as state:
         if not state.recovery.skipped_count:
             sys.exit(f"{elsewhere} is on the same file system as {folder}")
         with state.batch() as batch:
@@ -119,6 +124,7 @@ def write(folder: pathlib.Path, elsewhere: pathlib.Path) -> None:
         state.set(SCOUT, "expires", "in 2126, too", ttl_s=TTL_S)
         state.set(SCOUT, "larger than the ring", LARGE)
         write_from_somewhere(state)
+        state.set(ANNAS, "sealed", SEALED, state_class=StateClass.SENSITIVE)
         state.set(SCOUT, "last", "done")
     shutil.rmtree(folder)
     shutil.copytree(elsewhere, folder)

@@ -12,7 +12,7 @@ import pytest
 import spellkeep as sk
 from spellkeep import StateClass, StateScope
 
-from .make import ANNAS, CLEARED, LARGE, LONG_LIST, SCOPES, SCOUT, Colour, values
+from .make import ANNAS, CLEARED, LARGE, LONG_LIST, SCOPES, SCOUT, SEALED, SEALING_KEY, Colour, values
 
 FOLDERS = sorted(pathlib.Path(__file__).parent.glob("v[0-9]*"))
 # The versions that each log has; after 34 of v2 comes what a power loss may have taken.
@@ -20,6 +20,7 @@ VERSIONS = {
     "v1": [*range(1, 34)],
     "v2": [*range(3, 35), *range(102_084, 102_092)],
     "v3": [*range(3, 35), *range(102_084, 102_101)],
+    "v4": [*range(3, 37), *range(102_086, 102_104)],
 }
 
 EXPIRES_AT = dt.datetime(2126, 11, 23, 20, 2, 1, 563854, dt.UTC)
@@ -68,7 +69,7 @@ def read_as_written(state: sk.StateManager) -> None:
 
 
 def test_there_is_a_golden_store_of_every_version() -> None:
-    assert [folder.name for folder in FOLDERS] == ["v1", "v2", "v3"]
+    assert [folder.name for folder in FOLDERS] == ["v1", "v2", "v3", "v4"]
 
 
 def test_nothing_is_wrong_with_a_golden_store(folder: pathlib.Path) -> None:
@@ -182,3 +183,16 @@ def test_the_events_of_a_golden_store_are_in_its_feed(third: sk.StateManager) ->
         (102_099, SCOUT, "from somewhere"),
     ]
     assert [(event.value, event.correlation) for event in events] == [({"tool": "search"}, "req-42"), (None, None)]
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_the_sealed_values_of_a_golden_store_are_opened_by_their_key(
+    tmp_path: pathlib.Path, budget: int | None
+) -> None:
+    with opened(FOLDERS[3], tmp_path, sealing_keys=[SEALING_KEY], memory_budget_bytes=budget) as state:
+        assert state.recovery.snapshot_damage == []
+        for scope in (SCOUT, ANNAS):
+            entry = state.entry(scope, "sealed")
+            assert (entry.value, entry.state_class) == (SEALED, StateClass.SENSITIVE)
+            assert state.history(scope, "sealed")[0].value == SEALED
+        assert state.entry(SCOUT, "external").state_class is StateClass.EXTERNAL

@@ -7,13 +7,21 @@ from typing import Any
 
 import click
 
-from spellkeep import StateScope
+from spellkeep import Change, StateClass, StateScope
 from spellkeep.cli.events import origin_of
 from spellkeep.cli.failure import ANSWER_IS_NO, Failure
 from spellkeep.cli.opening import JSON, SCOPE, Target
 from spellkeep.cli.output import echo_json, echo_table, one_line, plain, scalar, text_of
 
 __all__ = ["history", "stats"]
+
+
+# The command line has no keys.
+_SEALED = "[sealed]"
+
+
+def _is_sealed(change: Change) -> bool:
+    return change.state_class is StateClass.SENSITIVE
 
 
 @click.command()
@@ -31,7 +39,7 @@ def history(target: Target, scope: StateScope, key: str, limit: int, as_json: bo
         changes = state.history(scope, key, limit=limit)
         if not changes:
             raise Failure("key.missing", f"{scope} never had a key {key!r}", ANSWER_IS_NO)
-        rows = [(change, change.value) for change in changes]
+        rows = [(change, _SEALED if _is_sealed(change) else change.value) for change in changes]
     if as_json:
         shown = [
             {

@@ -53,7 +53,7 @@ def shown_input(context: Any) -> dict[str, Any]:
         given |= {"scope": str(context.scope), "key": context.key, "version": context.version}
     given |= {name: said for name in ("correlation", "actor") if (said := getattr(context, name)) is not None}
     if context.value_bytes and context.value_bytes <= _INPUT_BYTES_MAX:
-        given["value"] = _redactor.entry(context.key, context.value)
+        given["value"] = _redactor.entry(context.key, context.value, context.state_class)
     if context.operations is not None:
         given["operations"] = [
             {"operation": each.operation, "scope": str(each.scope), "key": each.key}

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from spellkeep.changes import StateClass
 from spellkeep.errors import InvalidKey, LimitExceeded
 from spellkeep.replay.inputs import Input
 from spellkeep.replay.sandbox import Sandbox
@@ -103,6 +104,11 @@ class ReplayContext:
         """Who asked for it, or None."""
         actor: str | None = self._or("actor", self._input.actor)
         return actor
+
+    @property
+    def state_class(self) -> StateClass | None:
+        """Class of the value of a set; else None."""
+        return StateClass(self._class_number) if self._class_number else None
 
     @property
     def _class_number(self) -> int:

@@ -8,17 +8,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from spellkeep import _core
-from spellkeep.changes import Change
+from spellkeep.changes import Change, StateClass
 from spellkeep.errors import LimitExceeded
 from spellkeep.hooks import Execution
-from spellkeep.redaction import HIDDEN
+from spellkeep.redaction import HIDDEN, is_sealed
 from spellkeep.scope import StateScope
 from spellkeep.value import encode
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
 
-_CLASSES = (2, 1)
+# Not SENSITIVE: what is sealed is not written down.
+_CLASSES = (StateClass.STANDARD, StateClass.TRUSTED, StateClass.EXTERNAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,8 @@ class Inputs:
         if found is None:
             raise NoInput("input gone", f"the log no longer has version {execution.version}")
         batch, index = found
+        if any(is_sealed(change.state_class) for change in batch):
+            raise NoInput("redacted", "a value that is sealed is not given to a replay")
         made = _of_change(batch[index], batch[0].version - 1, execution.when == "after")
         if batch[index].digest != execution.digest:
             made = _of_batch(batch[: index + 1])
@@ -147,7 +150,7 @@ class Inputs:
         if given["operation"] not in ("delete", "clear", "agent_load") and "value" not in given:
             raise NoInput("input gone", "the value was too large to be kept")
         encoded = encode(given["value"]) if "value" in given else None
-        for class_number in _CLASSES if given["operation"] == "set" else (0,):
+        for class_number in [each.value for each in _CLASSES] if given["operation"] == "set" else [0]:
             made = Input(
                 after=False,
                 operation=given["operation"],

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from spellkeep.changes import Change, Entry, StateClass
 from spellkeep.errors import Conflict, KeyMissing, ReadOnly
+from spellkeep.redaction import HIDDEN, is_sealed
 from spellkeep.replay.reading import Reads
 from spellkeep.scope import StateScope
 from spellkeep.value import decode, encode
@@ -18,8 +19,18 @@ Write = tuple[str, str, str | None, Any]
 """Operation, scope, key, value: what a hook wrote into a sandbox."""
 
 
+def _shown(change: Change) -> Any:
+    # What a hook makes of it is shown in reports.
+    return HIDDEN if is_sealed(change.state_class) else change.value
+
+
+def _unopened(change: Change) -> Change:
+    # One that was pickled has no keys.
+    return Change._restore(change.__reduce__()[1][0]) if is_sealed(change.state_class) else change
+
+
 class Sandbox:
-    """The store as a replayed hook sees it. It holds a reader, and no way to the store.
+    """The store as a replayed hook sees it. It holds a reader, and no way to the store. What is sealed is hidden.
 
     Attributes:
         writes: what was written here, in order; nobody else sees it.
@@ -51,7 +62,7 @@ class Sandbox:
         over = self._over.get((scope, key), _MISSING)
         if over is _MISSING:
             found = self._below(scope, key)
-            return default if found is None else found.value
+            return default if found is None else _shown(found)
         return default if over is None else decode(over[0])  # type: ignore[index]
 
     def version(self, scope: StateScope, key: str) -> int:
@@ -65,7 +76,7 @@ class Sandbox:
     def entry(self, scope: StateScope, key: str) -> Entry:
         """As ``StateManager.entry``; of what was written here, without its times."""
         if (scope, key) not in self._over and (found := self._below(scope, key)) is not None:
-            return Entry(found.value, found.version, found.at, found.expires_at, found.state_class)
+            return Entry(_shown(found), found.version, found.at, found.expires_at, found.state_class)
         value = self.get(scope, key, _MISSING)
         if value is _MISSING:
             raise KeyMissing(f"there is nothing under {key!r}", code="key.missing")
@@ -94,7 +105,7 @@ class Sandbox:
 
     def history(self, scope: StateScope, key: str, *, limit: int = 100) -> list[Change]:
         """As ``StateManager.history``, without what was written here."""
-        return self._reader.history(scope, key, limit)
+        return [_unopened(change) for change in self._reader.history(scope, key, limit)]
 
     def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> SandboxScope:
         """As ``StateManager.scope``."""

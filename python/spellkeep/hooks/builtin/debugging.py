@@ -47,8 +47,9 @@ class Debugging(Observer):
         """Keep it."""
         value = old = None
         if self._values:
-            value = self._redactor.entry(context.key, context.value)
-            old = self._redactor.entry(context.key, getattr(context, "old_value", None))
+            value = self._redactor.entry(context.key, context.value, context.state_class)
+            if (old := getattr(context, "old_value", None)) is not None:
+                old = self._redactor.entry(context.key, old, getattr(context, "old_state_class", None))
         with self._lock:
             self._count += 1
             self._traces.append(

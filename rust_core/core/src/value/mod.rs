@@ -18,6 +18,9 @@ mod lens;
 mod payload;
 mod read;
 mod read_footer;
+mod seal;
+#[cfg(test)]
+mod seal_tests;
 pub mod tags;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ pub use footer::Open;
 pub use lens::{Found, Kind, Lens, Place};
 pub use payload::{Clock, Date, Moment, Span, Zone, decimal_is_plain};
 pub use read::{Reader, Token};
+pub use seal::{SEALING_KEY_BYTES, SealError, SealingKeyId, SealingKeys, sealed_with};
 
 /// First byte of every value: the one byte that MessagePack never uses, so raw MessagePack is never taken for a value.
 pub const MARK: u8 = 0xC1;

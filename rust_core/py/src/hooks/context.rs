@@ -14,7 +14,7 @@ use super::{HookTable, Point, input_digest};
 use crate::correlation;
 use crate::errors::raise;
 use crate::scope::StateScope;
-use crate::store::{Shared, live, value_of};
+use crate::store::{Shared, class_of, decode_sealed, live, value_of};
 use crate::value::{decode, encode_into};
 
 /// What one execution may record.
@@ -202,7 +202,13 @@ impl HookContext {
     /// event. Else None.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.value_len.map(|len| decode(py, &self.bytes[..len], None)).transpose()
+        let Some(len) = self.value_len else { return Ok(None) };
+        let (value, key) = self.bytes.split_at(len);
+        if self.class == StateClass::Sensitive as u8 {
+            let scope = self.map.as_ref().map_or(&[][..], |map| map.scope());
+            return decode_sealed(py, self.shared.sealing_keys(), value, (scope, key)).map(Some);
+        }
+        decode(py, value, None).map(Some)
     }
 
     /// Encoded bytes of the value.
@@ -217,7 +223,7 @@ impl HookContext {
         match &self.map {
             Some(map) if self.point.has_key() => {
                 let entry = live(py, &self.shared, map, self.key_bytes())?;
-                entry.map(|entry| value_of(py, &entry)).transpose()
+                entry.map(|entry| value_of(py, self.shared.sealing_keys(), map.scope(), &entry)).transpose()
             }
             _ => Ok(None),
         }
@@ -241,8 +247,8 @@ impl HookContext {
         let made = decode(py, &bytes, None)?;
         if let Some(key) = self.key(py)? {
             let find = || PyResult::Ok(py.import("spellkeep.redaction")?.getattr("is_secret_key")?.unbind());
-            let secret = IS_SECRET_KEY.get_or_try_init(py, find)?.bind(py).call1((key,))?;
-            if secret.is_truthy()? {
+            let is_secret_key = IS_SECRET_KEY.get_or_try_init(py, find)?.bind(py);
+            if self.class == StateClass::Sensitive as u8 || is_secret_key.call1((key,))?.is_truthy()? {
                 // What stands for a secret keeps the execution from being replayed, and no more.
                 let hidden = py.import("spellkeep.redaction")?.getattr("HIDDEN")?;
                 bytes.clear();
@@ -270,6 +276,20 @@ impl HookContext {
     #[getter]
     fn if_version(&self) -> Option<u64> {
         self.if_version.filter(|_| self.point as u8 <= Point::Batch as u8)
+    }
+
+    /// Class of the value of a set; else None.
+    #[getter]
+    fn state_class<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        StateClass::from_byte(self.class).map(|class| class_of(py, class)).transpose()
+    }
+
+    /// Class of the value that is there now; None: nothing is.
+    #[getter]
+    fn old_state_class<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let map = self.map.as_ref().filter(|_| self.point.has_key());
+        let class = map.and_then(|map| map.get(self.key_bytes(), |entry| entry.meta().class));
+        class.map(|class| class_of(py, class)).transpose()
     }
 
     /// The number of the class of the value; 0 of everything but a set.

@@ -11,7 +11,7 @@ use spellkeep_core::sync::Arc;
 
 use super::failure::to_py;
 use super::manager::Store;
-use super::read::live;
+use super::read::{live, moved};
 use super::write;
 use super::write::How;
 use super::{Shared, Ttl, Version, state_class};
@@ -131,7 +131,7 @@ impl Batch {
         self.add(scope.py(), Op { map, draft, if_version: if_version.map(Version::number) })
     }
 
-    /// Add: store under `to` what is under `key` now, byte for byte; return the version copied, or 0 when there is nothing.
+    /// Add: store under `to` what is under `key` now, byte for byte but for a seal; return the version copied, or 0 when there is nothing.
     /// To hold only if `key` stays as it is until the commit, add an operation on it with that version as ``if_version``.
     #[pyo3(name = "_copy")]
     fn copy(&self, scope: &Bound<'_, StateScope>, key: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -142,7 +142,8 @@ impl Batch {
         };
         let meta = entry.meta();
         let (to, current) = (key_str(to)?.as_bytes(), correlation::current_writing(scope.py())?);
-        let draft = Draft::from(Kind::Set, meta.class, map.scope(), to, entry.value(), current.origin());
+        let value = moved(scope.py(), &self.shared, &map, &entry, to)?;
+        let draft = Draft::from(Kind::Set, meta.class, map.scope(), to, &value, current.origin());
         self.add(scope.py(), Op { map, draft, if_version: None })?;
         Ok(meta.lsn)
     }

@@ -8,11 +8,13 @@ use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use spellkeep_core::record::{Kind, StateClass};
 use spellkeep_core::store::{self, StoreError};
 use spellkeep_core::sync::Arc;
+use spellkeep_core::value::SealingKeys;
 
 use super::Shared;
 use super::entry::{class_of, time_of};
 use super::failure::to_py;
 use super::read::key_object;
+use super::sealing::decode_sealed;
 use crate::correlation::tags_of;
 use crate::hooks::input_digest;
 use crate::scope::StateScope;
@@ -23,18 +25,18 @@ const READ_AHEAD_COUNT: usize = 256;
 
 /// One committed change.
 #[pyclass(frozen, module = "spellkeep.changes")]
-pub struct Change(store::Change);
+pub struct Change(store::Change, Option<Arc<SealingKeys>>);
 
 /// What a change is pickled as: version, time, kind, class, whether the batch goes on, expiry, scope, key, value, origin.
 type Parts = (u64, u64, u8, u8, bool, Option<u64>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
 
-impl From<store::Change> for Change {
-    fn from(change: store::Change) -> Self {
-        Self(change)
-    }
-}
-
 impl Change {
+    /// Of a store with these keys.
+    pub fn new(change: store::Change, keys: Option<&Arc<SealingKeys>>) -> Self {
+        let keys = if change.class == StateClass::Sensitive { keys.cloned() } else { None };
+        Self(change, keys)
+    }
+
     /// What the engine says of it.
     pub fn committed(&self) -> &store::Change {
         &self.0
@@ -111,7 +113,15 @@ impl Change {
     /// The value that was set, or the data of an event, decoded on access; None for every other operation.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.kind.has_value().then(|| decode(py, self.0.value(), None)).transpose()
+        if !self.0.kind.has_value() {
+            return Ok(None);
+        }
+        match self.0.class {
+            StateClass::Sensitive => {
+                decode_sealed(py, self.1.as_ref(), self.0.value(), (self.0.scope(), self.0.key())).map(Some)
+            }
+            _ => decode(py, self.0.value(), None).map(Some),
+        }
     }
 
     /// The correlation id, or None.
@@ -197,7 +207,9 @@ impl Change {
             (change.kind, change.class) = (Kind::from_byte(kind)?, StateClass::from_byte(class)?);
             Some(change)
         };
-        restored().map(Self).ok_or_else(|| pyo3::exceptions::PyValueError::new_err("not what a change is pickled as"))
+        restored()
+            .map(|change| Self(change, None))
+            .ok_or_else(|| pyo3::exceptions::PyValueError::new_err("not what a change is pickled as"))
     }
 }
 
@@ -269,14 +281,17 @@ impl Changes {
     /// The change of a version, wherever the cursor is, whose record stands at `pos`.
     #[pyo3(name = "_change_of")]
     fn change_of(&self, py: Python<'_>, version: u64, pos: u64) -> PyResult<Change> {
-        py.detach(|| self.shared.change_of(version, pos)).map(Change::from).map_err(|e| to_py(py, e))
+        py.detach(|| self.shared.change_of(version, pos))
+            .map(|change| Change::new(change, self.shared.sealing_keys()))
+            .map_err(|e| to_py(py, e))
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Change>> {
         if let Some(change) = held(&self.ready).pop_front() {
-            return Ok(Some(Change(change)));
+            return Ok(Some(Change::new(change, self.shared.sealing_keys())));
         }
         self.shared.check().map_err(|e| to_py(py, e))?;
-        Ok(py.detach(|| self.read()).map_err(|e| to_py(py, e))?.map(Change))
+        let read = py.detach(|| self.read()).map_err(|e| to_py(py, e))?;
+        Ok(read.map(|change| Change::new(change, self.shared.sealing_keys())))
     }
 }

@@ -6,6 +6,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAnyMethods, PyDelta, PyTuple, PyType};
 use spellkeep_core::index;
 use spellkeep_core::record::StateClass;
+use spellkeep_core::sync::Arc;
+use spellkeep_core::value::SealingKeys;
 
 use super::read::value_of;
 
@@ -55,11 +57,17 @@ pub fn class_of(py: Python<'_>, class: StateClass) -> PyResult<Bound<'_, PyAny>>
 }
 
 /// The entry, with its value. It may call registered decode functions.
-pub fn entry_of<'py>(py: Python<'py>, entry: &index::Entry) -> PyResult<Bound<'py, PyAny>> {
+pub fn entry_of<'py>(
+    py: Python<'py>,
+    keys: Option<&Arc<SealingKeys>>,
+    scope: &[u8],
+    entry: &index::Entry,
+) -> PyResult<Bound<'py, PyAny>> {
     let (parts, meta) = (Parts::get(py)?, entry.meta());
     let expires_at = entry.expires_us().map(|expires_us| parts.time(py, expires_us)).transpose()?;
     let state_class = parts.state_classes[meta.class as usize].bind(py);
-    let fields = (value_of(py, entry)?, meta.lsn, parts.time(py, meta.time_us)?, expires_at, state_class);
+    let value = value_of(py, keys, scope, entry)?;
+    let fields = (value, meta.lsn, parts.time(py, meta.time_us)?, expires_at, state_class);
     tuple_of(parts.class.bind(py), &fields.into_pyobject(py)?)
 }
 

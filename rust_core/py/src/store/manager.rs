@@ -12,15 +12,16 @@ use spellkeep_core::index::ScopeMap;
 use spellkeep_core::record::StateClass;
 use spellkeep_core::store::{self, StoreOptions};
 use spellkeep_core::sync::Arc;
-use spellkeep_core::wal::{Durability, Retention, WalError, WalOptions};
+use spellkeep_core::wal::{Retention, WalError, WalOptions};
 
 use super::changes::{self, Change, Changes};
 use super::damage::{DamageRow, damage_row, looked_at, verified_dict};
 use super::failure::{missing, to_py};
 use super::figures;
 use super::read::{self, Items};
+use super::sealing::{GivenKeys, sealing_keys};
 use super::write::{self, How};
-use super::{Shared, Ttl, Version, state_class};
+use super::{Shared, Ttl, Version, durability, state_class};
 use crate::hooks::HookTable;
 use crate::scope::{StateScope, key_str};
 use crate::value::Limits;
@@ -53,7 +54,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (
         path, *, durability, interval_ms, limits, ring_bytes, segment_bytes, mapped_ring, keep_log_bytes, keep_log_days,
-        checkpoint_log_bytes, memory_budget_bytes, view_budget_bytes, read_only, allow_damage, hold_log=None
+        checkpoint_log_bytes, memory_budget_bytes, view_budget_bytes, read_only, allow_damage, sealing_keys=None, hold_log=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -72,12 +73,10 @@ impl Store {
         view_budget_bytes: i128,
         read_only: bool,
         allow_damage: bool,
+        sealing_keys: Option<GivenKeys>,
         hold_log: Option<Version>,
     ) -> PyResult<Self> {
-        let durability = Durability::from_word(durability).ok_or_else(|| {
-            let what = format!("durability={durability:?}: \"process\", \"interval\" or \"sync\"");
-            to_py(py, WalError::BadOption(what).into())
-        })?;
+        let durability = self::durability(py, durability)?;
         // What no `u64` holds becomes what no option may be, so that the engine names the range.
         let number = |given: i128| u64::try_from(given).unwrap_or(if given < 0 { 0 } else { u64::MAX });
         let options = WalOptions {
@@ -104,6 +103,7 @@ impl Store {
         };
         options.check().map_err(|e| to_py(py, e.into()))?;
         let limits = limits.map(|limits| limits.get().value_limits()).unwrap_or_default();
+        let sealing_keys = self::sealing_keys(sealing_keys.as_deref())?;
         let opened = py.detach(|| {
             let env = match &path {
                 Some(path) if read_only => looked_at(path)?,
@@ -117,7 +117,7 @@ impl Store {
             }
         });
         let store = opened.map_err(|e| to_py(py, e))?;
-        Ok(Self { shared: Arc::new(Shared::new(store, limits)) })
+        Ok(Self { shared: Arc::new(Shared::new(store, limits, sealing_keys)) })
     }
 
     /// Store `value`; return its version.
@@ -227,7 +227,7 @@ impl Store {
     fn items(&self, py: Python<'_>, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Items> {
         match self.known(scope)? {
             Some(map) => Items::of(py, &self.shared, &map, prefix),
-            None => Ok(Items::new(Vec::new(), Box::new(Ok))),
+            None => Ok(Items::new(None, &[], Vec::new(), Box::new(Ok))),
         }
     }
 
@@ -250,7 +250,7 @@ impl Store {
         let (py, key) = (scope.py(), key_str(key)?);
         let Some(map) = self.known(scope)? else { return Ok(Vec::new()) };
         let changes = py.detach(|| self.shared.history(&map, key, limit)).map_err(|e| to_py(py, e))?;
-        Ok(changes.into_iter().map(Change::from).collect())
+        Ok(changes.into_iter().map(|change| Change::new(change, self.shared.sealing_keys())).collect())
     }
 
     /// A cursor over all changes with a version above `since`.

@@ -13,6 +13,7 @@ mod numbered;
 mod past;
 mod read;
 mod read_view;
+mod sealing;
 mod ttl;
 mod write;
 
@@ -25,13 +26,17 @@ use pyo3::types::{PyBool, PyInt};
 use spellkeep_core::limits::ValueLimits;
 use spellkeep_core::record::StateClass;
 use spellkeep_core::store;
-use spellkeep_core::wal::WalError;
+use spellkeep_core::sync::Arc;
+use spellkeep_core::value::SealingKeys;
+use spellkeep_core::wal::{Durability, WalError};
 
 use crate::hooks::Hooks;
+use crate::value::encode_into;
 
 pub use batch::Batch;
 pub use changes::{Change, Changes};
 pub use damage::{store_salvage, store_verify};
+pub use entry::class_of;
 pub use events::Events;
 pub use failure::to_py;
 pub use handle::ScopeHandle;
@@ -39,6 +44,7 @@ pub use manager::Store;
 pub use read::{EntryBuffer, Items};
 pub use read::{live, value_of};
 pub use read_view::ReadView;
+pub use sealing::decode_sealed;
 pub use ttl::{MaxAge, Ttl};
 
 /// The engine's store and what the binding adds: limits per state class, and hooks.
@@ -47,21 +53,51 @@ pub struct Shared {
     limits: ValueLimits,
     trusted_limits: ValueLimits,
     external_limits: ValueLimits,
+    sealing_keys: Option<Arc<SealingKeys>>,
     /// What runs before operations.
     pub hooks: Hooks,
 }
 
 impl Shared {
-    fn new(store: store::Store, limits: ValueLimits) -> Self {
+    fn new(store: store::Store, limits: ValueLimits, sealing_keys: Option<Arc<SealingKeys>>) -> Self {
         let trusted_limits = ValueLimits { items_max: u64::MAX, string_bytes_max: usize::MAX, ..limits };
         let external_limits = limits.for_external();
-        Self { store: ManuallyDrop::new(store), limits, trusted_limits, external_limits, hooks: Hooks::default() }
+        Self {
+            store: ManuallyDrop::new(store),
+            limits,
+            trusted_limits,
+            external_limits,
+            sealing_keys,
+            hooks: Hooks::default(),
+        }
     }
 
     /// Whether anything is written here. Errors: Closed, Forked, ReadOnly.
     pub fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
         self.check().map_err(|e| to_py(py, e))?;
         if self.is_read_only() { Err(to_py(py, WalError::ReadOnly.into())) } else { Ok(()) }
+    }
+
+    /// Encodes a value as it is kept under a key: limits as its class has them, sealed if its class is. Errors: those of
+    /// the walk, `seal.key`.
+    #[inline]
+    pub fn encode(
+        &self,
+        value: &Bound<'_, PyAny>,
+        class: StateClass,
+        place: sealing::Place<'_>,
+        out: &mut Vec<u8>,
+    ) -> PyResult<()> {
+        let (py, limits) = (value.py(), self.limits(class));
+        if class != StateClass::Sensitive {
+            return encode_into(py, value, limits, out);
+        }
+        sealing::seal(py, self.sealing_keys(), out, place, |out| encode_into(py, value, limits, out))
+    }
+
+    /// What opens the sealed values of this store.
+    pub fn sealing_keys(&self) -> Option<&Arc<SealingKeys>> {
+        self.sealing_keys.as_ref()
     }
 
     /// What a value of this class may be.
@@ -126,6 +162,14 @@ impl FromPyObject<'_, '_> for Version {
         }
         given.extract().map(Self).map_err(|_| PyValueError::new_err(complaint()))
     }
+}
+
+/// What the word means that callers give. Errors: `store.option`.
+fn durability(py: Python<'_>, word: &str) -> PyResult<Durability> {
+    Durability::from_word(word).ok_or_else(|| {
+        let what = format!("durability={word:?}: \"process\", \"interval\" or \"sync\"");
+        to_py(py, WalError::BadOption(what).into())
+    })
 }
 
 /// The class that `spellkeep.StateClass` members stand for: their value is the number stored in frames.

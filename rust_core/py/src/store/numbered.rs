@@ -66,7 +66,7 @@ pub fn values<'py>(
         let key = keys.key(number);
         let entry =
             live(py, shared, map, key)?.ok_or_else(|| missing(py, std::str::from_utf8(key).unwrap_or(prefix)))?;
-        found.append(value_of(py, &entry)?)?;
+        found.append(value_of(py, shared.sealing_keys(), map.scope(), &entry)?)?;
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use spellkeep_core::sync::Arc;
 
 use super::Shared;
 use super::failure::to_py;
-use super::read::live;
+use super::read::{live, moved};
 use super::write::{How, draft_value, hooked_batch};
 use crate::correlation;
 
@@ -32,7 +32,8 @@ pub fn replace(
         version = meta.lsn;
         let name = format!("past/{key}/{:012x}.{:014x}", meta.lsn, meta.time_us);
         let current = correlation::current_writing(py)?;
-        let kept = Draft::from(Kind::Set, meta.class, map.scope(), name.as_bytes(), entry.value(), current.origin());
+        let before = moved(py, shared, map, &entry, name.as_bytes())?;
+        let kept = Draft::from(Kind::Set, meta.class, map.scope(), name.as_bytes(), &before, current.origin());
         batch.push(Op { map: Arc::clone(map), draft: kept, if_version: None });
     }
     batch.push(Op { map: Arc::clone(map), draft, if_version: Some(version) });

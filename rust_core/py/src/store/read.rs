@@ -4,13 +4,17 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use spellkeep_core::index::{Entry, ScopeMap};
+use spellkeep_core::record::StateClass;
 use spellkeep_core::store::StoreError;
 use spellkeep_core::sync::{Arc, AtomicUsize, Ordering};
+use spellkeep_core::value::SealingKeys;
+use std::borrow::Cow;
 use std::ffi::{c_int, c_void};
 
 use super::Shared;
 use super::entry::entry_of;
 use super::failure::{missing, to_py};
+use super::sealing::{decode_sealed, move_sealed, view_sealed};
 use crate::value::{self, BufferOwner, ValueSource, decode, window};
 
 /// Keeps an entry alive for arrays and memoryviews that point into its value, also after the key was overwritten.
@@ -58,20 +62,50 @@ pub fn view<'py>(py: Python<'py>, shared: &Shared, map: Option<&ScopeMap>, key: 
     shared.check().map_err(|e| to_py(py, e))?;
     let entry =
         map.map(|map| live(py, shared, map, key.as_bytes())).transpose()?.flatten().ok_or_else(|| missing(py, key))?;
-    value::view(py, Arc::new(Pinned(entry)))
+    match map {
+        Some(map) if entry.meta().class == StateClass::Sensitive => {
+            view_sealed(py, shared.sealing_keys(), entry.value(), (map.scope(), entry.key()))
+        }
+        _ => value::view(py, Arc::new(Pinned(entry))),
+    }
 }
 
 /// The value of an entry. It may call registered decode functions.
 #[inline]
-pub fn value_of<'py>(py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAny>> {
+pub fn value_of<'py>(
+    py: Python<'py>,
+    keys: Option<&Arc<SealingKeys>>,
+    scope: &[u8],
+    entry: &Entry,
+) -> PyResult<Bound<'py, PyAny>> {
+    if entry.meta().class == StateClass::Sensitive {
+        return decode_sealed(py, keys, entry.value(), (scope, entry.key()));
+    }
     decode(py, entry.value(), Some(&Owner(entry)))
+}
+
+/// The encoded value of an entry as it may stand under another key of its scope. Errors: `seal.key`.
+pub fn moved<'a>(
+    py: Python<'_>,
+    shared: &Shared,
+    map: &ScopeMap,
+    entry: &'a Entry,
+    to: &[u8],
+) -> PyResult<Cow<'a, [u8]>> {
+    if entry.meta().class != StateClass::Sensitive {
+        return Ok(Cow::Borrowed(entry.value()));
+    }
+    let keys = shared.sealing_keys();
+    move_sealed(py, keys, entry.value(), map.scope(), (entry.key(), to)).map(Cow::Owned)
 }
 
 /// The value under a key, or None when there is none.
 #[inline]
 pub fn get<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    live(py, shared, map, key.as_bytes())?.map(|entry| value_of(py, &entry)).transpose()
+    live(py, shared, map, key.as_bytes())?
+        .map(|entry| value_of(py, shared.sealing_keys(), map.scope(), &entry))
+        .transpose()
 }
 
 /// The live entry of a key, held by its count and not by the index: decoding may call Python code, which may take its
@@ -93,7 +127,9 @@ fn thawed(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &[u8]) -> PyResu
 /// The entry of a key as a `spellkeep.Entry`, or None when there is none.
 pub fn entry<'py>(py: Python<'py>, shared: &Shared, map: &ScopeMap, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     shared.check().map_err(|e| to_py(py, e))?;
-    live(py, shared, map, key.as_bytes())?.map(|entry| entry_of(py, &entry)).transpose()
+    live(py, shared, map, key.as_bytes())?
+        .map(|entry| entry_of(py, shared.sealing_keys(), map.scope(), &entry))
+        .transpose()
 }
 
 /// Scopes from this size on are listed without holding up other threads.
@@ -141,6 +177,8 @@ pub fn keys_of<'py>(py: Python<'py>, entries: &[Entry]) -> PyResult<Bound<'py, P
 /// Keys and values of a scope as they were when asked for, ordered by key; values are decoded one at a time.
 #[pyclass(frozen, module = "spellkeep._core")]
 pub struct Items {
+    keys: Option<Arc<SealingKeys>>,
+    scope: Box<[u8]>,
     entries: Vec<Entry>,
     at: AtomicUsize,
     whole: Whole,
@@ -150,17 +188,19 @@ pub struct Items {
 pub type Whole = Box<dyn Fn(Entry) -> Result<Entry, StoreError> + Send + Sync>;
 
 impl Items {
-    /// Over these entries.
-    pub fn new(entries: Vec<Entry>, whole: Whole) -> Self {
-        Self { entries, at: AtomicUsize::new(0), whole }
+    /// Over these entries of a scope.
+    pub fn new(keys: Option<&Arc<SealingKeys>>, scope: &[u8], entries: Vec<Entry>, whole: Whole) -> Self {
+        Self { keys: keys.cloned(), scope: scope.into(), entries, at: AtomicUsize::new(0), whole }
     }
 
     /// Over the entries of a scope whose key starts with `prefix`, as they are now.
     pub fn of(py: Python<'_>, shared: &Arc<Shared>, map: &Arc<ScopeMap>, prefix: &str) -> PyResult<Self> {
         // The pin first: what is cold in the list stays readable.
-        let (pin, shared, map) = (shared.pin(), Arc::clone(shared), Arc::clone(map));
-        let entries = entries(py, &shared, &map, prefix)?;
-        Ok(Self::new(entries, Box::new(move |entry| shared.whole(pin.as_ref(), map.scope(), entry))))
+        let pin = shared.pin();
+        let entries = entries(py, shared, map, prefix)?;
+        let (store, place) = (Arc::clone(shared), Arc::clone(map));
+        let whole = Box::new(move |entry| store.whole(pin.as_ref(), place.scope(), entry));
+        Ok(Self::new(shared.sealing_keys(), map.scope(), entries, whole))
     }
 }
 
@@ -176,10 +216,10 @@ impl Items {
         };
         let key = key_object(py, entry.key())?;
         if !entry.is_cold() {
-            return Ok(Some((key, value_of(py, entry)?)));
+            return Ok(Some((key, value_of(py, self.keys.as_ref(), &self.scope, entry)?)));
         }
         let whole = py.detach(|| (self.whole)(entry.clone())).map_err(|e| to_py(py, e))?;
-        Ok(Some((key, value_of(py, &whole)?)))
+        Ok(Some((key, value_of(py, self.keys.as_ref(), &self.scope, &whole)?)))
     }
 
     fn __length_hint__(&self) -> usize {

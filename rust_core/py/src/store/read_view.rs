@@ -5,6 +5,7 @@ use pyo3::types::PyList;
 use spellkeep_core::index::Entry;
 use spellkeep_core::store;
 use spellkeep_core::sync::Arc;
+use spellkeep_core::value::SealingKeys;
 
 use super::entry::entry_of;
 use super::failure::{missing, to_py};
@@ -15,6 +16,7 @@ use crate::scope::{StateScope, key_str};
 /// The store as it was at one moment.
 #[pyclass(frozen, subclass, module = "spellkeep._core")]
 pub struct ReadView {
+    keys: Option<Arc<SealingKeys>>,
     view: Arc<store::ReadView>,
 }
 
@@ -46,8 +48,9 @@ impl ReadView {
     #[new]
     #[pyo3(signature = (store, *, max_age_s=None))]
     fn new(py: Python<'_>, store: &Bound<'_, Store>, max_age_s: Option<MaxAge>) -> PyResult<Self> {
-        let view = store.get().shared.read_view(max_age_s.map(MaxAge::us)).map_err(|e| to_py(py, e))?;
-        Ok(Self { view: Arc::new(view) })
+        let shared = &store.get().shared;
+        let view = shared.read_view(max_age_s.map(MaxAge::us)).map_err(|e| to_py(py, e))?;
+        Ok(Self { keys: shared.sealing_keys().cloned(), view: Arc::new(view) })
     }
 
     /// The last version that it sees.
@@ -71,7 +74,7 @@ impl ReadView {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self.whole(scope, key)? {
-            Some(entry) => read::value_of(scope.py(), &entry).map(Some),
+            Some(entry) => read::value_of(scope.py(), self.keys.as_ref(), scope.get().encoded(), &entry).map(Some),
             None => Ok(default),
         }
     }
@@ -79,7 +82,7 @@ impl ReadView {
     /// The value under `key` with its version, times and class.
     fn entry<'py>(&self, scope: &Bound<'py, StateScope>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match self.whole(scope, key)? {
-            Some(entry) => entry_of(scope.py(), &entry),
+            Some(entry) => entry_of(scope.py(), self.keys.as_ref(), scope.get().encoded(), &entry),
             None => Err(missing(scope.py(), key_str(key)?)),
         }
     }
@@ -99,7 +102,8 @@ impl ReadView {
     #[pyo3(signature = (scope, prefix=""))]
     fn items(&self, scope: &Bound<'_, StateScope>, prefix: &str) -> PyResult<Items> {
         let (view, encoded) = (Arc::clone(&self.view), Box::<[u8]>::from(scope.get().encoded()));
-        Ok(Items::new(self.entries(scope, prefix)?, Box::new(move |entry| view.whole(&encoded, entry))))
+        let whole = Box::new(move |entry| view.whole(&encoded, entry));
+        Ok(Items::new(self.keys.as_ref(), scope.get().encoded(), self.entries(scope, prefix)?, whole))
     }
 
     /// The scopes that hold a key, in order.

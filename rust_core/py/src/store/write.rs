@@ -15,7 +15,6 @@ use super::{Shared, Ttl, Version};
 use crate::correlation;
 use crate::errors::raise;
 use crate::hooks::{Point, before_batch, before_removal, before_set};
-use crate::value::encode_into;
 
 /// Drafts that grew beyond this are not kept for the next write.
 const DRAFT_KEEP_BYTES: usize = 1 << 20;
@@ -47,7 +46,7 @@ pub fn draft_value(
     how: How,
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
-    encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
+    shared.encode(value, how.class, (map.scope(), key.as_bytes()), draft.value_buf())?;
     let current = correlation::current_writing(value.py())?;
     let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
     draft.end_with(key.as_bytes(), Fields { expires_us, origin: current.origin() });
@@ -235,7 +234,10 @@ fn refused(py: Python<'_>, shared: &Shared, error: StoreError, map: &ScopeMap, k
         fields.set_item("expected_version", expected)?;
         fields.set_item("current_version", current)?;
         // The value as of now, which may have moved on since the check.
-        match live(py, shared, map, key).and_then(|entry| entry.map(|entry| value_of(py, &entry)).transpose()) {
+        let found = live(py, shared, map, key);
+        match found
+            .and_then(|entry| entry.map(|entry| value_of(py, shared.sealing_keys(), map.scope(), &entry)).transpose())
+        {
             Ok(value) => fields.set_item("current", value)?,
             // It is a conflict all the same, and the caller tries again for conflicts only.
             Err(failure) => detail = format!("{detail}. The value stored now cannot be read: {failure}"),
