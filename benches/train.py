@@ -24,7 +24,7 @@ def main() -> None:
         with spellkeep.open(Path(folder)) as state:
             for size_bytes, rounds in ROUNDS.items():
                 feed = Feed([f"run/{number:04}" for number in range(200)], size_bytes)
-                for state_class in StateClass:
+                for state_class in (StateClass.TRUSTED, StateClass.STANDARD):
                     handle = state.scope(StateScope.agent(f"{size_bytes}"), state_class=state_class)
                     for _ in range(rounds):
                         for key, value in feed.first():

@@ -12,10 +12,9 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Bytes of a key.
 pub const SEALING_KEY_BYTES: usize = 32;
-/// Second byte of a sealed value, where others have the version of their format.
-const SEALED: u8 = 3;
-/// The only algorithm there is.
-const AEGIS_256: u8 = 1;
+/// How a sealed value begins: its second byte stands where others have the version of their format, its third says
+/// with which algorithm; there is one.
+const MARKS: [u8; ID_AT] = [MARK, 3, 1, 0, 0, 0, 0, 0];
 
 const ID_AT: usize = 8;
 const NONCE_AT: usize = 16;
@@ -73,11 +72,13 @@ impl SealingKeys {
         now_ns: u64,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let start = out.len();
         let ((secret, id), nonce) = (&self.keys[0], self.nonce(now_ns));
-        out.extend_from_slice(&[MARK, SEALED, AEGIS_256, 0, 0, 0, 0, 0]);
-        out.extend_from_slice(id);
-        out.extend_from_slice(&nonce);
+        let mut head = [0; HEAD_BYTES];
+        head[..ID_AT].copy_from_slice(&MARKS);
+        head[ID_AT..NONCE_AT].copy_from_slice(id);
+        head[NONCE_AT..].copy_from_slice(&nonce);
+        let start = out.len();
+        out.extend_from_slice(&head);
         write(out)?;
         let cipher = Aegis256::<TAG_BYTES>::new(secret, &nonce);
         let tag = cipher.encrypt_in_place(&mut out[start + HEAD_BYTES..], &Place::of(scope, key));
@@ -103,7 +104,7 @@ impl SealingKeys {
 /// The key that a value says it was sealed with. None: it is no sealed value.
 #[must_use]
 pub fn sealed_with(sealed: &[u8]) -> Option<SealingKeyId> {
-    let is_sealed = sealed.len() >= HEAD_BYTES && sealed[..ID_AT] == [MARK, SEALED, AEGIS_256, 0, 0, 0, 0, 0];
+    let is_sealed = sealed.len() >= HEAD_BYTES && sealed[..ID_AT] == MARKS;
     is_sealed.then(|| sealed[ID_AT..NONCE_AT].try_into().expect("as long as an id"))
 }
 
