@@ -17,7 +17,7 @@ use super::{HookContext, HookTable, Point, is_own};
 use crate::correlation;
 use crate::errors::raise;
 use crate::store::Shared;
-use crate::value::encode_into;
+use crate::value::encode_as;
 
 /// How deep hooks may write inside of hooks.
 const DEPTH_MAX: u32 = 8;
@@ -287,7 +287,7 @@ fn said(hook: &Bound<'_, Hook>, answer: &Bound<'_, PyAny>, is_set: bool) -> PyRe
 fn redrafted(shared: &Shared, former: &Draft, value: &Bound<'_, PyAny>) -> PyResult<Draft> {
     let mut draft = Draft::default();
     draft.begin(Kind::Set, former.class(), former.scope());
-    encode_into(value.py(), value, shared.limits(former.class()), draft.value_buf())?;
+    encode_as(value.py(), value, shared.limits(former.class()), former.class(), draft.value_buf())?;
     let current = correlation::current(value.py())?;
     draft.end_with(former.key(), Fields { expires_us: former.expires_us(), origin: current.origin() });
     Ok(draft)

@@ -15,7 +15,7 @@ use super::{Shared, Ttl, Version};
 use crate::correlation;
 use crate::errors::raise;
 use crate::hooks::{Point, before_batch, before_removal, before_set};
-use crate::value::encode_into;
+use crate::value::encode_as;
 
 /// Drafts that grew beyond this are not kept for the next write.
 const DRAFT_KEEP_BYTES: usize = 1 << 20;
@@ -47,7 +47,7 @@ pub fn draft_value(
     how: How,
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
-    encode_into(value.py(), value, shared.limits(how.class), draft.value_buf())?;
+    encode_as(value.py(), value, shared.limits(how.class), how.class, draft.value_buf())?;
     let current = correlation::current_writing(value.py())?;
     let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
     draft.end_with(key.as_bytes(), Fields { expires_us, origin: current.origin() });
