@@ -134,7 +134,8 @@ def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -
             _Pair(f"O2 get, {word}, {size}", f"get {word}", "get dict", "handle.get / ormsgpack.unpackb(d[k])", 1.05),
         ]
         if state_class is not StateClass.TRUSTED:
-            pairs.append(_Pair(f"O3 {word}, {size}", word, "Trusted", f"set of {word} / set of Trusted", 1.03))
+            at_most = 1.03 if state_class is StateClass.STANDARD else 1.1
+            pairs.append(_Pair(f"O3 {word}, {size}", word, "Trusted", f"set of {word} / set of Trusted", at_most))
     pairs.append(
         _Pair(
             f"O4 {size}",
@@ -153,7 +154,7 @@ def _jobs(folder: Path, size: str, bytes_: int, state: spellkeep.StateManager) -
 def _ratios(folder: Path, repeats: int, box_s: float) -> list[Goal]:
     goals: list[Goal] = []
     for size, bytes_ in SIZES.items():
-        with spellkeep.open(folder / f"state-{bytes_}") as state:
+        with spellkeep.open(folder / f"state-{bytes_}", sealing_keys=[bytes(32)]) as state:
             jobs, pairs = _jobs(folder, size, bytes_, state)
             times = {each.name: each.repeats_us for each in race(jobs, repeats, box_s, COUNT_MAX)}
         for pair in pairs:
@@ -250,7 +251,6 @@ def main() -> int:
         results = Results("overhead", "What keeping costs", method, machine.describe(folder))
         results.goals = _ratios(folder, repeats, 0.012 if chosen.quick else 0.06)
         results.goals.append(_agent_step(folder, repeats, 10 if chosen.quick else 40))
-        results.missing.append("O3 of Sensitive and External: these state classes do not exist yet")
     return finish(results, chosen.json)
 
 

@@ -41,6 +41,9 @@ __all__ = [
     "hook_deliver",
     "hook_digest",
     "hook_pick",
+    "is_secret_name",
+    "redact_text",
+    "secrets_in",
     "store_salvage",
     "store_verify",
     "value_changed",
@@ -50,6 +53,20 @@ __all__ = [
     "value_use_registry",
     "value_view",
 ]
+
+# redaction --------------------------------------------------------
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+
+def redact_text(text: str) -> str:
+    """The text without what looks like a secret.
+
+    Cost: linear, whatever the text says; one pass at memory speed where no secret begins.
+    """
+
+def secrets_in(text: str) -> list[tuple[int, int]]:
+    """Where in the text secrets are, in order and apart: first character, and one behind the last."""
 
 # scope ------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class StateClass(enum.Enum):
     keep, in timelines, exports or on the command line."""
     EXTERNAL = 4
     """From outside of the program, such as a web page: stricter limits, and what looks like a secret is replaced by
-    ``[redacted]`` before it is stored."""
+    ``[redacted]`` before it is stored. Bytes and arrays are not looked into."""
 
 
 def time_from_us(time_us: int) -> datetime:

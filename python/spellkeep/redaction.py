@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any
+
+# The rules are the core's, which keeps to them where it writes.
+from spellkeep._core import is_secret_name, redact_text, secrets_in
 
 HIDDEN = "[redacted]"
 
-# Whole words of a name, so that max_tokens, author and keyboard stay what they are.
-FIELDS = frozenset(
-    {
-        *("password", "passwd", "passphrase", "secret", "secrets", "credential", "credentials"),
-        *("authorization", "cookie", "otp", "pin", "cvv"),
-    }
-)
-PAIRS = frozenset(
-    {
-        ("api", "key"),
-        ("access", "key"),
-        ("private", "key"),
-        ("secret", "key"),
-        ("encryption", "key"),
-        ("access", "token"),
-        ("auth", "token"),
-        ("refresh", "token"),
-        ("bearer", "token"),
-        ("session", "token"),
-        ("id", "token"),
-        ("connection", "string"),
-    }
-)
-ALONE = frozenset({"token", "auth", "apikey", "bearer", "jwt"})
-PATTERNS = (
-    r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{16,}",
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-    r"\bgh[pousr]_[A-Za-z0-9]{20,}",
-    r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
-    r"\bAIza[A-Za-z0-9_-]{30,}",
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    r"(?i:\bbearer\s+)[A-Za-z0-9._~+/-]{8,}=*",
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    r"(?<=://)[^/\s:@]+:[^/\s:@]+(?=@)",
-)
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Beyond it everything is hidden: whoever nests so deep is not shown to people.
 _DEPTH_MAX = 64
 
@@ -60,22 +25,24 @@ class Redactor:
 
     def __init__(self, fields: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
         self._fields = frozenset(fields)
-        self._pattern = re.compile("|".join([*PATTERNS, *patterns]))
+        own = "|".join(patterns)
+        self._own = re.compile(own) if own else None
 
     def is_secret(self, name: str) -> bool:
         """Whether a field of this name is hidden."""
-        if name in self._fields:
-            return True
-        words = [word.lower() for word in _WORD.findall(name)]
-        return (
-            not FIELDS.isdisjoint(words)
-            or any(pair in PAIRS for pair in pairwise(words))
-            or (len(words) == 1 and words[0] in ALONE)
-        )
+        return name in self._fields or is_secret_name(name)
 
     def text(self, text: str) -> str:
         """The text without what looks like a secret."""
-        return self._pattern.sub(HIDDEN, text)
+        if self._own is None:
+            return redact_text(text)
+        kept, end = list[str](), 0
+        for start, stop in sorted([*secrets_in(text), *(found.span() for found in self._own.finditer(text))]):
+            # What overlaps is hidden as one.
+            if start >= end and start < stop:
+                kept += text[end:start], HIDDEN
+            end = max(end, stop)
+        return "".join([*kept, text[end:]])
 
     def is_secret_key(self, key: str | None) -> bool:
         """Whether the key of an entry names a secret: ``context/token``."""

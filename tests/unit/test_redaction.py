@@ -98,6 +98,18 @@ def test_names_and_patterns_of_ones_own_are_added() -> None:
     assert redactor.value({"shoe": 42, "note": "PIN-1234"}) == {"shoe": HIDDEN, "note": HIDDEN}
 
 
+def test_patterns_of_ones_own_and_the_known_ones_do_not_hide_each_other() -> None:
+    redactor = Redactor(patterns=[r"user=\w+ key=sk-\w{4}", r"\d{4}", r"end\b"])
+    assert redactor.text(f"a user=anna key=sk-{'x1234' * 5} é 密sk-{'y' * 20} end\udc80 99") == (
+        f"a {HIDDEN} é 密{HIDDEN} {HIDDEN}\udc80 99"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "é\udc80", "bearer", "://a:@", "xsk-abcdefghijklmnop1234", "sk-short"])
+def test_a_text_without_a_secret_is_itself(text: str) -> None:
+    assert Redactor().text(text) is text
+
+
 def test_what_is_too_deep_or_of_no_plain_class_is_shown_by_its_class_alone() -> None:
     deep: list[object] = [CANARY]
     for _ in range(100):

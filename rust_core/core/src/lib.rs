@@ -1,7 +1,7 @@
 //! The engine of Spellkeep. Pure Rust; the Python binding in `rust_core/py` only translates.
 //!
 //! Rooms, lowest first (`layers.toml` is the graph that `tests/tidy` enforces):
-//! `sync error limits checksum` | `env` | `scope value record` | `index wal checkpoint` | `store`.
+//! `sync error limits checksum` | `redaction` | `env` | `scope value record` | `index wal checkpoint` | `store`.
 #![deny(unsafe_code)]
 
 pub mod checkpoint;
@@ -11,6 +11,7 @@ pub mod error;
 pub mod index;
 pub mod limits;
 pub mod record;
+pub mod redaction;
 pub mod scope;
 pub mod store;
 pub mod sync;

@@ -3,6 +3,7 @@ mod allocator;
 pub mod correlation;
 pub mod errors;
 pub mod hooks;
+pub mod redaction;
 pub mod scope;
 pub mod store;
 pub mod value;
@@ -17,6 +18,8 @@ mod _core {
     use super::hooks::{Hook, HookAsked, HookContext, HookFilter, HookTable};
     #[pymodule_export]
     use super::hooks::{hook_ask, hook_call, hook_deliver, hook_digest, hook_pick};
+    #[pymodule_export]
+    use super::redaction::{is_secret_name, redact_text, secrets_in};
     #[pymodule_export]
     use super::scope::StateScope;
     #[pymodule_export]

@@ -192,19 +192,19 @@ impl ScopeHandle {
     /// Whether `value` is stored under `key`, byte for byte.
     #[pyo3(name = "_holds")]
     fn holds(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        numbered::holds(&self.shared, &self.map, key_str(key)?, value)
+        numbered::holds(&self.shared, &self.map, self.class, key_str(key)?, value)
     }
 
     /// How many of `values`, from the first on, are stored byte for byte under the numbered keys from `start` on.
     #[pyo3(name = "_numbered_equal")]
     fn numbered_equal(&self, prefix: &str, start: u64, values: &Bound<'_, PyList>) -> PyResult<usize> {
-        numbered::equal(values.py(), &self.shared, &self.map, prefix, start, values)
+        numbered::equal(values.py(), &self.shared, &self.map, self.class, prefix, start, values)
     }
 
     /// The first of the numbered keys from `start` up to `stop` that holds `value`, byte for byte; None: none does.
     #[pyo3(name = "_numbered_find")]
     fn numbered_find(&self, prefix: &str, start: u64, stop: u64, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
-        numbered::find(&self.shared, &self.map, prefix, (start, stop), value)
+        numbered::find(&self.shared, &self.map, self.class, prefix, (start, stop), value)
     }
 
     /// The first number from `start` on without a key, given that there is none behind it either.

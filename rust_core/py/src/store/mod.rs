@@ -31,7 +31,7 @@ use spellkeep_core::value::SealingKeys;
 use spellkeep_core::wal::{Durability, WalError};
 
 use crate::hooks::Hooks;
-use crate::value::encode_into;
+use crate::value::{encode_as, encode_into};
 
 pub use batch::Batch;
 pub use changes::{Change, Changes};
@@ -90,7 +90,7 @@ impl Shared {
     ) -> PyResult<()> {
         let (py, limits) = (value.py(), self.limits(class));
         if class != StateClass::Sensitive {
-            return encode_into(py, value, limits, out);
+            return encode_as(py, value, limits, class, out);
         }
         sealing::seal(py, self.sealing_keys(), out, place, |out| encode_into(py, value, limits, out))
     }

@@ -10,7 +10,7 @@ use spellkeep_core::index::ScopeMap;
 use super::Shared;
 use super::failure::{missing, to_py};
 use super::read::{live, value_of};
-use crate::value::encode_into;
+use crate::value::encode_as;
 use spellkeep_core::record::StateClass;
 
 const DIGITS: usize = 10;
@@ -71,12 +71,18 @@ pub fn values<'py>(
     Ok(found)
 }
 
-/// Whether `value` is stored under `key`, byte for byte.
-pub fn holds(shared: &Shared, map: &ScopeMap, key: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether `value` of this class is stored under `key`, byte for byte.
+pub fn holds(
+    shared: &Shared,
+    map: &ScopeMap,
+    class: StateClass,
+    key: &str,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<bool> {
     let py = value.py();
     shared.check().map_err(|e| to_py(py, e))?;
     let mut encoded = Vec::new();
-    encode_into(py, value, shared.limits(StateClass::Trusted), &mut encoded)?;
+    encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
     Ok(live(py, shared, map, key.as_bytes())?.is_some_and(|entry| entry.value() == encoded))
 }
 
@@ -85,6 +91,7 @@ pub fn equal(
     py: Python<'_>,
     shared: &Shared,
     map: &ScopeMap,
+    class: StateClass,
     prefix: &str,
     start: u64,
     values: &Bound<'_, PyList>,
@@ -96,7 +103,7 @@ pub fn equal(
             return Ok(index);
         };
         encoded.clear();
-        encode_into(py, &value, shared.limits(StateClass::Trusted), &mut encoded)?;
+        encode_as(py, &value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
         if encoded != entry.value() {
             return Ok(index);
         }
@@ -108,6 +115,7 @@ pub fn equal(
 pub fn find(
     shared: &Shared,
     map: &ScopeMap,
+    class: StateClass,
     prefix: &str,
     (start, stop): (u64, u64),
     value: &Bound<'_, PyAny>,
@@ -115,7 +123,7 @@ pub fn find(
     let py = value.py();
     shared.check().map_err(|e| to_py(py, e))?;
     let (mut keys, mut encoded) = (Keys::new(prefix), Vec::new());
-    encode_into(py, value, shared.limits(StateClass::Trusted), &mut encoded)?;
+    encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
     for number in start..stop {
         if live(py, shared, map, keys.key(number))?.is_some_and(|entry| entry.value() == encoded) {
             return Ok(Some(number));

@@ -6,13 +6,17 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 use spellkeep_core::limits::FOOTER_STRIDE;
+use spellkeep_core::redaction::HIDDEN;
 use spellkeep_core::value::{Encoder, ValueError, tags};
 
 use super::failure::{Failure, Outcome, member_segment};
+use super::hiding::Hiding;
 
-pub(super) struct Walker<'py, 'a> {
+pub(super) struct Walker<'py, 'a, H> {
     pub py: Python<'py>,
     pub encoder: Encoder<'a>,
+    /// What of the value is left out.
+    pub hiding: H,
 }
 
 /// Whether a type holds nothing else and is encoded without running any Python code.
@@ -21,7 +25,7 @@ fn is_type(class: *mut ffi::PyTypeObject, wanted: *mut ffi::PyTypeObject) -> boo
     class == wanted
 }
 
-impl<'py> Walker<'py, '_> {
+impl<'py, H: Hiding> Walker<'py, '_, H> {
     /// Encodes `ob`.
     ///
     /// # Safety
@@ -84,6 +88,19 @@ impl<'py> Walker<'py, '_> {
     /// `ob` is a live `str`.
     #[inline(always)]
     unsafe fn text(&mut self, ob: *mut ffi::PyObject) -> Outcome {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if self.hiding.is_careful() {
+                return self.text_without_secrets(Bound::from_borrowed_ptr(self.py, ob).cast_unchecked());
+            }
+            self.text_as_it_is(ob)
+        }
+    }
+
+    /// # Safety
+    /// `ob` is a live `str`.
+    #[inline(always)]
+    pub(super) unsafe fn text_as_it_is(&mut self, ob: *mut ffi::PyObject) -> Outcome {
         #[cfg(not(any(Py_3_14, PyPy, GraalPy)))]
         // SAFETY: a compact ASCII string holds `length` ASCII bytes behind its header, and is immutable.
         unsafe {
@@ -173,7 +190,9 @@ impl<'py> Walker<'py, '_> {
         unsafe {
             let len = ffi::PyDict_Size(ob);
             let open = self.encoder.begin_map(len as usize).map_err(|error| Failure::at_container(error, origin))?;
-            if open.is_marked() {
+            if self.hiding.is_careful() {
+                self.entries_without_secrets(ob, open.is_marked(), len, origin)?;
+            } else if open.is_marked() {
                 self.entries::<true>(ob, len, origin)?;
             } else {
                 self.entries::<false>(ob, len, origin)?;
@@ -211,6 +230,10 @@ impl<'py> Walker<'py, '_> {
                     if MARKED {
                         self.encoder.mark();
                     }
+                    if self.hiding.is_secret(key)? {
+                        self.encoder.str(HIDDEN).map_err(|failure| self.at_value(failure.into(), origin, key))?;
+                        continue;
+                    }
                     match self.leaf(value) {
                         Ok(true) => continue,
                         Ok(false) => {}
@@ -222,7 +245,9 @@ impl<'py> Walker<'py, '_> {
                 } else {
                     let key = Bound::from_borrowed_ptr(self.py, key);
                     let value = Bound::from_borrowed_ptr(self.py, value);
+                    let before = self.hiding.count();
                     self.value(key.as_ptr()).map_err(|failure| self.at_key(failure, origin, key.as_ptr()))?;
+                    self.hiding.after_members(before);
                     if MARKED {
                         self.encoder.mark();
                     }
@@ -243,7 +268,12 @@ impl<'py> Walker<'py, '_> {
     /// # Safety
     /// `key` is a live object.
     #[cold]
-    unsafe fn at_key(&self, failure: Box<Failure>, dict: *mut ffi::PyObject, key: *mut ffi::PyObject) -> Box<Failure> {
+    pub(super) unsafe fn at_key(
+        &self,
+        failure: Box<Failure>,
+        dict: *mut ffi::PyObject,
+        key: *mut ffi::PyObject,
+    ) -> Box<Failure> {
         // SAFETY: as promised by the caller.
         let key = unsafe { Bound::from_borrowed_ptr(self.py, key) };
         failure.through(dict, member_segment("key", &key))
@@ -252,7 +282,7 @@ impl<'py> Walker<'py, '_> {
     /// # Safety
     /// `key` is a live object.
     #[cold]
-    unsafe fn at_value(
+    pub(super) unsafe fn at_value(
         &self,
         failure: Box<Failure>,
         dict: *mut ffi::PyObject,

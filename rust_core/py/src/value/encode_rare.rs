@@ -14,10 +14,12 @@ use spellkeep_core::value::{Clock, Date, Moment, Span, Zone, tags};
 use super::arrays;
 use super::encode::Walker;
 use super::failure::{Failure, Outcome, member_segment, type_name, with_article};
+use super::hiding::Hiding;
+use super::hiding_members::Taken;
 use super::tagged::Tagged;
 use super::types::{library, numpy_if_loaded, registered_class};
 
-impl<'py> Walker<'py, '_> {
+impl<'py, H: Hiding> Walker<'py, '_, H> {
     /// Dispatches what is no frequent type. Kept small: its frame is on the stack of every nested tuple.
     #[inline(never)]
     pub(super) fn rare(&mut self, ob: &Bound<'py, PyAny>) -> Outcome {
@@ -43,14 +45,19 @@ impl<'py> Walker<'py, '_> {
         let opened = self.encoder.begin_array(items.len());
         let open = opened.map_err(|error| Failure::at_container(error, ob.as_ptr()))?;
         let mut next_mark = open.first_mark();
+        let mut taken = (code != tags::TUPLE && self.hiding.is_careful()).then(Taken::default);
         for index in 0..items.len() {
             if index == next_mark {
                 self.encoder.mark();
                 next_mark += FOOTER_STRIDE;
             }
             let item = items.get_borrowed_item(index)?;
-            // SAFETY: tuples do not change, and the caller keeps this one alive.
-            unsafe { self.value(item.as_ptr()) }.map_err(|failure| match code {
+            let walked = match &mut taken {
+                Some(taken) => self.member(&item, ob, taken),
+                // SAFETY: tuples do not change, and the caller keeps this one alive.
+                None => unsafe { self.value(item.as_ptr()) },
+            };
+            walked.map_err(|failure| match code {
                 tags::TUPLE => failure.through_item(ob.as_ptr(), index),
                 _ => failure.through(ob.as_ptr(), member_segment("item", &item)),
             })?;
@@ -62,10 +69,13 @@ impl<'py> Walker<'py, '_> {
     /// A set is copied first: nothing can change the copy while its items are walked.
     #[inline(never)]
     fn set(&mut self, ob: &Bound<'py, PyAny>, code: u8) -> Outcome {
+        let before = self.hiding.count();
         // SAFETY: any iterable may be given; the result is a new reference or an error.
         let copy = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PySequence_Tuple(ob.as_ptr()))? };
         // SAFETY: the call above returns a tuple.
-        self.sequence(ob, code, unsafe { copy.cast_unchecked() })
+        self.sequence(ob, code, unsafe { copy.cast_unchecked() })?;
+        self.hiding.after_members(before);
+        Ok(())
     }
 
     /// An object of a registered class: its encode function says what its payload is.
@@ -104,6 +114,9 @@ impl<'py> Walker<'py, '_> {
             return self.complex(number);
         } else if let Ok(tagged) = ob.cast_exact::<Tagged>() {
             let tagged = tagged.get();
+            if self.hiding.secrets().is_some() {
+                return self.tagged_without_secrets(ob, tagged);
+            }
             return self
                 .encoder
                 .tagged_bytes(&tagged.tag, tagged.version, &tagged.payload, &tagged.shape)
@@ -156,6 +169,7 @@ impl<'py> Walker<'py, '_> {
     fn datetime(&mut self, ob: &Bound<'py, PyDateTime>) -> Outcome {
         let zone = ob.get_tzinfo();
         let (name, zone) = zone_of(zone.as_ref(), ob)?;
+        let name = self.zone_name(name);
         let clock = clock_of(ob, zone.resolve(name.as_deref()));
         let mut bytes = Vec::with_capacity(48);
         Moment { date: date_of(ob), clock }.write(&mut bytes);
@@ -165,6 +179,7 @@ impl<'py> Walker<'py, '_> {
     fn time(&mut self, ob: &Bound<'py, PyTime>) -> Outcome {
         let zone = ob.get_tzinfo();
         let (name, zone) = zone_of(zone.as_ref(), ob)?;
+        let name = self.zone_name(name);
         let mut bytes = Vec::with_capacity(48);
         clock_of(ob, zone.resolve(name.as_deref())).write(&mut bytes);
         Ok(self.encoder.ext(tags::TIME, &bytes)?)

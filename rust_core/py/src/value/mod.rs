@@ -7,6 +7,8 @@ mod decode_rare;
 mod encode;
 mod encode_rare;
 mod failure;
+mod hiding;
+mod hiding_members;
 mod keys;
 mod limits;
 mod pictures;
@@ -27,6 +29,7 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
 pub use copies::value_copies;
+pub use hiding::encode_as;
 pub use limits::Limits;
 pub use pictures::Pictures;
 pub use same::value_changed;
@@ -38,6 +41,7 @@ pub use view_sequence::SequenceView;
 
 use encode::Walker;
 use failure::Failure;
+use hiding::Nothing;
 
 /// Something that keeps encoded bytes alive, for arrays that point into them.
 pub trait BufferOwner {
@@ -53,7 +57,7 @@ pub trait BufferOwner {
 /// Walks `value` once and appends its encoding to `out`; on error `out` is truncated back to its former length.
 pub fn encode_into(py: Python<'_>, value: &Bound<'_, PyAny>, limits: &ValueLimits, out: &mut Vec<u8>) -> PyResult<()> {
     let start = out.len();
-    let mut walker = Walker { py, encoder: Encoder::new(out, limits) };
+    let mut walker = Walker { py, encoder: Encoder::new(out, limits), hiding: Nothing };
     // SAFETY: the caller's reference keeps the value alive.
     let walked = unsafe { walker.value(value.as_ptr()) };
     match walked.and_then(|()| Ok(walker.encoder.finish()?)) {

@@ -10,6 +10,7 @@ use spellkeep_core::value::{Encoder, Reader, Shape, ValueError, measure};
 use super::decode::Builder;
 use super::encode::Walker;
 use super::failure::{Cause, Failure};
+use super::hiding::Nothing;
 
 /// A tag, a version and a payload, without behaviour: what a stored object of a class that is not registered here is read as.
 ///
@@ -39,7 +40,7 @@ impl Tagged {
         (&self.tag, self.version, &self.payload)
     }
 
-    fn decoded<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn decoded<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let build = || {
             let mut builder = Builder::new(py, Reader::bare(&self.payload), None);
             let value = builder.value()?;
@@ -61,7 +62,7 @@ impl Tagged {
             let mut bytes = Vec::new();
             // The payload lies one level deep wherever it is kept.
             let limits = ValueLimits { depth_max: DEPTH_CEILING - 1, ..ValueLimits::default() };
-            let mut walker = Walker { py, encoder: Encoder::bare(&mut bytes, &limits) };
+            let mut walker = Walker { py, encoder: Encoder::bare(&mut bytes, &limits), hiding: Nothing };
             // SAFETY: the caller's reference keeps the payload alive.
             unsafe { walker.value(payload.as_ptr())? };
             walker.encoder.finish()?;

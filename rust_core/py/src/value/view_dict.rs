@@ -10,6 +10,7 @@ use spellkeep_core::value::{Encoder, Found, Token};
 
 use super::encode::Walker;
 use super::failure::{Outcome, shorten};
+use super::hiding::Nothing;
 use super::view::{Part, not_picklable, raise};
 use super::view_iter::{Gives, ViewIter};
 
@@ -42,7 +43,7 @@ impl DictView {
                 value_bytes_max: VALUE_BYTES_CEILING,
                 ..Default::default()
             };
-            let mut walker = Walker { py, encoder: Encoder::bare(&mut token, &limits) };
+            let mut walker = Walker { py, encoder: Encoder::bare(&mut token, &limits), hiding: Nothing };
             // SAFETY: the caller's reference keeps the key alive.
             unsafe { walker.value(key.as_ptr())? };
             return match self.0.lens(py)?.find(&self.0.place, &token)? {
