@@ -49,7 +49,7 @@ def fill(state: StateManager, hook: Callable[[Any], Any] = replayed.steady) -> N
     state.hooks.before("set", name="hook")(hook)
     for number in (1, 2):
         state.set(SCOUT, "a", {"n": number})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
 
 
 def until(true: Callable[[], Any]) -> Any:

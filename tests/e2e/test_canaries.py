@@ -89,7 +89,7 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
             agent.context["login"] = secret
             agent.tools.record("search", ok=False, ms=1.5)
         state.save_agent_state("saved", {"messages": [{"role": "user", "content": token}], "context": secret})
-    assert hooks.drain(30)
+    assert hooks.drain(60)
     print(hooks.stats(), [info for info in hooks.ls()], repr(state), state.stats(), repr(handle), repr(agent), sep="|")
     print(traces.traces if hasattr(traces, "traces") else "", [each for each in hooks.history()], sep="|")
     timeline = state.timeline()

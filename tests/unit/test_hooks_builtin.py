@@ -28,7 +28,7 @@ def state() -> Iterator[StateManager]:
 
 
 def drained(state: StateManager) -> None:
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert [stats.failed_count for stats in state.hooks.stats()] == [0] * len(state.hooks)
 
 

@@ -376,7 +376,7 @@ def test_a_run_that_found_nothing_to_run_is_no_success(tmp_path: Path) -> None:
         state.hooks.before("set", name="look", key="login/password")(lambda context: HookResult.cancel("no"))
         with pytest.raises(sk.errors.HookVeto):
             state.set(StateScope.GLOBAL, "login/password", "seven horses")
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
     # Where no hook is registered nothing runs by itself.
     with sk.open(tmp_path / "s", allow_replay=True) as state:
         for name, hook in (("redacted", "look"), ("typo", "lok")):

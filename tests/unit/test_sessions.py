@@ -130,7 +130,7 @@ def test_hooks_make_other_metadata_of_it_and_see_the_end(state: StateManager) ->
         raise ZeroDivisionError
     # Of the same type, and not about a session.
     state.events.emit("session.start")
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert [each.metadata for each in state.sessions()] == [{"region": "eu"}, {"a": 1, "region": "eu"}]
     assert ends == ["ok", "failed"]
     assert told == [("session.start", ONE), ("session.end", ONE)] * 2
