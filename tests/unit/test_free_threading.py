@@ -140,7 +140,8 @@ class Work:
     def run(self, index: int, call: Callable[[int, int, random.Random], None]) -> None:
         rng, number = random.Random(index), 0
         try:
-            while time.monotonic() < self.until_s:
+            # Once at least, however late its turn comes.
+            while number == 0 or time.monotonic() < self.until_s:
                 number += 1
                 call(index, number, rng)
         except BaseException as failure:

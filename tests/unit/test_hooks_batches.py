@@ -88,7 +88,7 @@ def test_batches_that_hooks_make_of_batches_end(state: StateManager) -> None:
         write(state, 2)
 
     write(state, 2)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not state.hooks.stats()[0].too_deep_count and time.monotonic() < until:
         time.sleep(0.01)
     assert state.hooks.drain(60)

@@ -281,12 +281,15 @@ def test_replays_go_on_side_by_side_tell_how_far_they_are_and_stop(state: StateM
     assert state.hooks.drain(60)
     found = state.replay.select(hook="hook")
 
+    meeting = threading.Barrier(2, timeout=60)
+
     def slow(context: Any) -> None:
         nonlocal inside, most
         with lock:
             inside += 1
             most = max(most, inside)
-        time.sleep(0.01)
+        # One alone does not get on.
+        meeting.wait()
         with lock:
             inside -= 1
 
@@ -304,15 +307,15 @@ def test_replays_go_on_side_by_side_tell_how_far_they_are_and_stop(state: StateM
 
     def waiting(context: Any) -> None:
         began.release()
-        go.wait(10)
+        go.wait(60)
 
     job = state.replay.start("verify", found, hook=waiting, concurrency=2)
-    assert began.acquire(timeout=10)
-    assert began.acquire(timeout=10)
+    assert began.acquire(timeout=60)
+    assert began.acquire(timeout=60)
     with pytest.raises(errors.Busy):
         job.wait(0.01)
     job.cancel()
-    stopped = job.wait(1)
+    stopped = job.wait(30)
     go.set()
     assert stopped.counts == {"cancelled": 40}
     time.sleep(0.05)

@@ -112,17 +112,18 @@ def test_cancel_ends_the_other_processes(state: StateManager) -> None:
     state.set(SCOUT, "a", 1)
     assert state.hooks.drain(60)
     job = state.replay.start("verify", state.replay.select(), hook="replayed:hanging", isolate=True)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not job._started and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.3)
     begun = time.monotonic()
     job.cancel()
-    assert job.wait(5).counts == {"cancelled": 1}
+    assert job.wait(30).counts == {"cancelled": 1}
     for thread in threading.enumerate():
         if thread.name.startswith("spellkeep-replay"):
-            thread.join(5)
-    assert time.monotonic() - begun < 5
+            thread.join(30)
+    # It is the hook that takes a minute.
+    assert time.monotonic() - begun < 30
     for process in job._started:
         assert process.poll() is not None, "a process is left"  # type: ignore[attr-defined]
 

@@ -280,7 +280,7 @@ def test_cancel_ends_what_runs_and_removes_what_is_kept(state: StateManager, clo
     state.replay.cancel("slow")
     # One of the same name is another: it does not get the result of the first.
     state.replay.schedule("slow", every_s=30, hook="hook")
-    thread.join(10)
+    thread.join(25)
     go.set()
     assert not thread.is_alive()
     assert [run.result for run in done] == ["cancelled"]

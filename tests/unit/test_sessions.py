@@ -208,7 +208,8 @@ def test_ended_sessions_are_known_for_a_time_and_open_ones_for_ever(state: State
 def test_one_that_is_cancelled_while_it_begins_ends_with_that(tmp_path: Path) -> None:
     # It stayed open, and its correlation went on in the task.
     async def main() -> None:
-        async with sk.open(tmp_path / "s", durability="sync") as state:
+        # Nothing is synced before somebody waits for it.
+        async with sk.open(tmp_path / "s", durability="sync", interval_ms=60_000) as state:
 
             async def work() -> sk.Correlation | None:
                 try:

@@ -223,8 +223,8 @@ def test_an_interrupt_while_a_write_waits_leaves_the_store_usable(tmp_path: Path
         scout = sk.StateScope.agent("scout")
         with sk.open(sys.argv[1], durability="sync", ring_bytes=65536, segment_bytes=65536) as state:
             acknowledged = 0
-            print("ready", flush=True)
             try:
+                print("ready", flush=True)
                 while True:
                     with state.batch() as batch:
                         batch.set(scout, "count", acknowledged + 1)
@@ -250,7 +250,7 @@ def test_an_interrupt_while_a_write_waits_leaves_the_store_usable(tmp_path: Path
             threading.Event().wait(0.15)
             os.kill(child.pid, signal.SIGINT)
             count = int(child.stdout.readline())
-            assert child.wait(30) == 0
+            assert child.wait(60) == 0
         with sk.open(tmp_path / "s", ring_bytes=65536, segment_bytes=65536) as state:
             assert state.recovery.clean
             assert state.get(SCOUT, "after") == state.get(SCOUT, "count") == count
