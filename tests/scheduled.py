@@ -54,7 +54,7 @@ def fill(state: StateManager, hook: Callable[[Any], Any] = replayed.steady) -> N
 
 def until(true: Callable[[], Any]) -> Any:
     """Wait for what a thread does."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not (found := true()):
         assert time.monotonic() < end
         time.sleep(0.005)

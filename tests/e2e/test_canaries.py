@@ -102,7 +102,7 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000)) as state:
 def told(store: Path) -> str:
     """What a process that put secrets everywhere printed, logged and told of its failures."""
     command = [sys.executable, "-X", "dev", "-c", WRITER, store, TOKEN, PASSWORD]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

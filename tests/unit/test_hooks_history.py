@@ -191,7 +191,7 @@ def test_the_retention_is_kept_in_the_store_and_holds_in_the_next_process(tmp_pa
     with sk.open(tmp_path / "s") as state:
         written(state, "tell", 100, 10)
         state.hooks.after("set", name="tell")(lambda change: None)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while len(state.hooks.history("tell", limit=10**6)) > 50 + 8 * 10:
             assert time.monotonic() < end
             time.sleep(0.01)

@@ -251,7 +251,7 @@ def test_a_run_that_takes_its_process_with_it_is_told_and_not_run_again(tmp_path
         "state = sk.open(sys.argv[1], allow_replay=True)\n"
         "state.replay.run_due(lambda context: os._exit(9))\n"
     )
-    done = subprocess.run([sys.executable, "-c", source, str(path)], env={**os.environ}, timeout=60)
+    done = subprocess.run([sys.executable, "-c", source, str(path)], env={**os.environ}, timeout=300)
     assert done.returncode == 9
     clock.now = datetime.now(UTC)
     with opened(path, clock) as state:

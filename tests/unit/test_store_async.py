@@ -327,7 +327,7 @@ def test_a_disk_that_fills_up_is_an_error_of_the_write_and_never_of_what_was_ack
     try:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(code), str(mount / "s")],
-            capture_output=True, text=True, timeout=100, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         subprocess.run(["mount", "-o", "remount,size=8m", str(mount)], check=True)

@@ -262,7 +262,7 @@ def test_threads_that_a_batch_refuses_do_not_block_each_other() -> None:
     program = """
         import faulthandler, sys, threading
         import spellkeep as sk
-        faulthandler.dump_traceback_later(30, exit=True)
+        faulthandler.dump_traceback_later(200, exit=True)
         sys.setswitchinterval(1e-6)
         with sk.open("memory:") as state:
             batch = state.batch()
@@ -280,5 +280,5 @@ def test_threads_that_a_batch_refuses_do_not_block_each_other() -> None:
                 thread.join()
         print("done")
     """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=300)
     assert ran.stdout == "done\n", ran.stderr
