@@ -151,7 +151,7 @@ def test_a_process_with_a_hook_that_hangs_ends(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code), str(tmp_path / "s")],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
