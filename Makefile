@@ -93,8 +93,9 @@ crash: $(BUILT) ## kill writers 1,000 times and check what is left (KILLS=, SEED
 	PYTHONPATH=tests $(PY) -m crash --kills $(KILLS) --threads $(THREADS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: powercut
-powercut: $(BUILT) ## lose the page cache of real file systems 300 times each (CUTS=, SEED=, FS=; as root)
+powercut: $(BUILT) ## lose the page cache of real file systems 300 times each, and again under agents (CUTS=, SEED=, FS=; as root)
 	PYTHONPATH=tests $(PY) -m powercut --cuts $(CUTS) --fs $(FS) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests $(PY) -m powercut --agents --cuts $(CUTS) --fs $(FS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: soak
 soak: $(BUILT) ## ten million operations; memory, descriptors and threads must not grow (OPS=, SEED=, JSON=1)

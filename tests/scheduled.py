@@ -49,12 +49,12 @@ def fill(state: StateManager, hook: Callable[[Any], Any] = replayed.steady) -> N
     state.hooks.before("set", name="hook")(hook)
     for number in (1, 2):
         state.set(SCOUT, "a", {"n": number})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
 
 
 def until(true: Callable[[], Any]) -> Any:
     """Wait for what a thread does."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not (found := true()):
         assert time.monotonic() < end
         time.sleep(0.005)

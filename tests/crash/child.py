@@ -36,6 +36,6 @@ def run(
         command,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         env=environment(**(env or {})),
     )

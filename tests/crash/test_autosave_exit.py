@@ -151,7 +151,7 @@ def test_sigterm_saves_an_agent_of_an_event_loop_between_two_callbacks(tmp_path:
 HANDLERS = {
     "exits": ("def handler(*_): print('mine'); sys.exit(7)", 7, "mine"),
     "exits at once": ("def handler(*_): print('mine', flush=True); os._exit(8)", 8, "mine"),
-    "goes on": ("def handler(*_): print('mine')", 0, "mine"),
+    "goes on": ("said = []\ndef handler(*_): print('mine'); said.append(1)", 0, "mine"),
     "ignored": ("handler = signal.SIG_IGN", 0, ""),
 }
 
@@ -169,7 +169,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 deadline = time.monotonic() + 60
 while time.monotonic() < deadline and not (saves.metrics.succeeded and {name!r} == "ignored"):
     time.sleep(0.01)
-    if {name!r} == "goes on" and saves.metrics.succeeded:
+    if {name!r} == "goes on" and saves.metrics.succeeded and said:
         time.sleep(0.2)
         break
 saves.stop()
@@ -246,12 +246,15 @@ def test_sigterm_during_a_save_lets_it_come_to_its_end(tmp_path: Path) -> None:
 
 def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
     script = """
+    asked = threading.Event()
     class Hanging(Scout):
         def get_state(self):
             print("asked", flush=True)
+            asked.set()
             threading.Event().wait()
     saves = AutoSave(state, Hanging(), lock=contextlib.nullcontext(), timeout_s=3600).start()
     saves.notify(100)
+    asked.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -70,7 +70,7 @@ def test_every_call_in_flight_when_the_store_is_closed_succeeds_or_raises_closed
         for closer in closers:
             closer.start()
         for thread in [*closers, *workers]:
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
         assert not wrong, wrong
         with spellkeep.open(path, **SMALL) as again:  # type: ignore[arg-type]
@@ -84,8 +84,8 @@ def test_every_call_in_flight_when_the_store_is_closed_succeeds_or_raises_closed
             assert again.get(SCOUT, "large", [0])[0] in (done["large"], done["large"] + 1)
 
 
-def _checkpoint_until_closed(state: StateManager, begun: Callable[[], bool]) -> None:
-    """Close `state` as soon as a checkpoint has begun, which must not get to its end."""
+def _checkpoint_until_closed(state: StateManager, begun: Callable[[], bool]) -> object:
+    """Close `state` as soon as a checkpoint has begun. Returns: what came of the checkpoint."""
     ended: list[object] = []
 
     def checkpoint() -> None:
@@ -96,12 +96,13 @@ def _checkpoint_until_closed(state: StateManager, begun: Callable[[], bool]) -> 
 
     thread = threading.Thread(target=checkpoint)
     thread.start()
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + 60
     while not begun():
         assert time.monotonic() < until_s
     state.close()
     thread.join()
-    assert ended == ["store.closed"]
+    (end,) = ended
+    return end
 
 
 def test_a_close_ends_a_long_checkpoint_after_one_transaction(tmp_path: Path) -> None:
@@ -112,9 +113,13 @@ def test_a_close_ends_a_long_checkpoint_after_one_transaction(tmp_path: Path) ->
         for key, value in values.items():
             state.set(SCOUT, key, value)
         state.checkpoint()
-    second.unlink()
-    state = spellkeep.open(tmp_path, segment_bytes=1 << 20, keep_log_bytes=0)
-    _checkpoint_until_closed(state, second.exists)
+    # It may be done before this thread, which has seen it begin, gets a processor again; but not time after time.
+    for _ in range(10):
+        second.unlink()
+        state = spellkeep.open(tmp_path, segment_bytes=1 << 20, keep_log_bytes=0)
+        if (ended := _checkpoint_until_closed(state, second.exists)) == "store.closed":
+            break
+    assert ended == "store.closed"
     first.rename(tmp_path / "elsewhere")
     # It counts as empty, since not all of it is there.
     with pytest.raises(errors.Corrupted, match="the log begins at byte"):

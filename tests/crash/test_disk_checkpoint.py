@@ -86,14 +86,16 @@ def test_a_checkpoint_in_the_background_says_why_it_failed_until_one_has_worked(
             for number in range(100):
                 version = state.set(SCOUT, f"k{number % 20}", {"number": number, "fill": bytes([number]) * (1 << 20)})
         assert caught.value.code == "storage.full"
-        until_s = time.monotonic() + 20
+        until_s = time.monotonic() + 60
         while state.stats().checkpoint_failure is None:
             assert time.monotonic() < until_s
             time.sleep(0.02)
         assert "No space left" in str(state.stats().checkpoint_failure)
         (disk / "ballast").unlink()
         assert state.checkpoint() == version
-        assert (state.stats().checkpoint_count, state.stats().checkpoint_failure) == (1, None)
+        # The background may have been before it.
+        assert state.stats().checkpoint_count >= 1
+        assert state.stats().checkpoint_failure is None
         last = {f"k{number % 20}": number for number in range(version)}
         assert _kept(state) == last
     with spellkeep.open(disk / "s", segment_bytes=1 << 20) as state:

@@ -62,7 +62,7 @@ def fork(state, number, end):
     if pid:
         return pid
     # Whoever waits for ever is ended by this, and the parent sees the signal.
-    signal.alarm(30)
+    signal.alarm(60)
     try_everything(state, number)
     if end == "os._exit":
         os._exit(0)
@@ -89,8 +89,11 @@ state.set(scout, "k", 1, ttl_s=3600)
 state.checkpoint()
 state.set(scout, "behind", 1)
 state.flush()
-time.sleep(0.1)
-before = hashes()
+# What the background still does to files.
+before = None
+while before != (now := hashes()):
+    before = now
+    time.sleep(0.1)
 assert any("a.redb" in name for name in before) and any("b.redb" in name for name in before)
 ended(fork(state, 0, sys.argv[2]))
 after = hashes()
@@ -244,7 +247,7 @@ def child():
 with _waiting._making, value._registering:
     pid = os.fork()
     if pid == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         child()
         os._exit(0)
 ended(pid)

@@ -119,8 +119,9 @@ for number in range(1_000_000):
         assert child.stdout.readline() == "0\n"
         time.sleep(0.3)
         os.kill(child.pid, signal.SIGTERM)
-        acknowledged = int(child.stdout.read().split()[-1])
-        assert child.wait(30) == -signal.SIGTERM
+        # On a slow disk it came no further than the first.
+        acknowledged = int(["0", *child.stdout.read().split()][-1])
+        assert child.wait(60) == -signal.SIGTERM
     with spellkeep.open(tmp_path / "s") as state:
         kept = {number for number, _ in (value for _, value in state.items(SCOUT))}
         expected = set(range(max(0, acknowledged - 299), acknowledged + 1))

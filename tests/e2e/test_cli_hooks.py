@@ -29,7 +29,7 @@ def ran(spellkeep: Spellkeep, store: Path) -> Spellkeep:
         state.set(scope, "b", 2)
         with pytest.raises(errors.HookVeto):
             state.set(scope, "bad", {"password": CANARY, "note": CANARY})
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
     return spellkeep
 
 

@@ -30,7 +30,7 @@ def run(
         text=True,
         stdin=subprocess.DEVNULL,
         env={**os.environ, **(env or {})},
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -149,7 +149,7 @@ def test_an_output_that_is_closed_from_the_start_is_quiet_too(store: Path) -> No
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [*COMMAND, "--store", str(store), "get", "global", "k"], stdout=writing, stderr=subprocess.PIPE, timeout=60
+        [*COMMAND, "--store", str(store), "get", "global", "k"], stdout=writing, stderr=subprocess.PIPE, timeout=300
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -168,7 +168,7 @@ def test_control_c_ends_the_command_quietly(tmp_path: Path) -> None:
         while fcntl.ioctl(reading, termios.FIONREAD, bytes(4)) != bytes(4):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=300)
     os.close(reading)
     os.close(writing)
     assert (process.returncode, out, error) == (130, b"", b"")
@@ -182,7 +182,7 @@ def test_rows_are_tables_on_a_terminal(store: Path) -> None:
         stdout=follower,
         stderr=subprocess.PIPE,
         env={**os.environ, "TERM": "dumb", "COLUMNS": "80"},
-        timeout=60,
+        timeout=300,
     )
     os.close(follower)
     shown = os.read(leader, 1 << 16).decode()

@@ -47,7 +47,7 @@ def run_page(text: str, folder: Path) -> list[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     told = done.stdout.split(_END)
     complaints = []

@@ -4,6 +4,7 @@
 - writer: the process that works in it
 - lie: planted syncs that do nothing
 - life: one writer from its start to its end
+- agents: the same with agents in place of plain entries
 - said: what the writer told, read back
 - promise: which acknowledged writes a durability word allows to be lost, and the check of those that were
 - harness: write, cut, mount, open, check

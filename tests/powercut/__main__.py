@@ -14,6 +14,7 @@ from pathlib import Path
 from crash.harness import WORDS, Word
 from crash.model import KINDS as FINDINGS
 from powercut import volume
+from powercut.agents import AgentRun
 from powercut.harness import GRACE_MS, INTERVAL_MS, Run
 from powercut.volume import KINDS, Unusable, Volume
 
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument(
         "--grace-ms", type=float, default=GRACE_MS, help="how much older than the interval a loss may be"
     )
+    parser.add_argument("--agents", action="store_true", help="the writers save agents, with steps")
     parser.add_argument("--lie", action="store_true", help="plant syncs that do nothing: this must find something")
     chosen = parser.parse_args()
     kinds, words = chosen.fs.split(","), [word for word in WORDS if word in chosen.words.split(",")]
@@ -68,7 +70,7 @@ def _cut(kind: str, folder: Path, seed: int, words: Sequence[Word], chosen: argp
     runs = []
     with Volume(kind, folder) as made:
         for number, word in enumerate(words):
-            run = Run(made, word, seed, grace_ms=chosen.grace_ms, lies=chosen.lie)
+            run = (AgentRun if chosen.agents else Run)(made, word, seed, grace_ms=chosen.grace_ms, lies=chosen.lie)
             run.cut((chosen.cuts + number) // len(words))
             runs.append(run)
     columns = [*_COLUMNS, "bus errors", *FINDINGS]

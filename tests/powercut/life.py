@@ -60,19 +60,21 @@ class Lives:
     """Starts writers, one after the other.
 
     Attributes:
+        module: what they run.
         alive_s: longest time that one lives after it has opened the store.
         startup_s: how long the last one took until then.
     """
 
+    module: str = "powercut.writer"
     alive_s: float = 0.12
     startup_s: float = 0.2
 
     def live(self, volume: Volume, store: Path, settings: dict[str, Any], how: Way, rng: random.Random) -> End:
-        """A life with these settings of powercut.writer."""
+        """A life with these settings, which powercut.writer names."""
         reading, writing = os.pipe()
         begun = time.monotonic()
         writer = subprocess.Popen(
-            [sys.executable, "-m", "powercut.writer", json.dumps({**settings, "pipe": writing})],
+            [sys.executable, "-m", self.module, json.dumps({**settings, "pipe": writing})],
             pass_fds=[writing],
             env=environment(),
             stderr=subprocess.PIPE,

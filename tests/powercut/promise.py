@@ -46,7 +46,7 @@ def judge(told: Told, survived: int, cut_ns: int, allowed_ms: float | None) -> J
                 gone = gone or said
                 _lose(judged, said, cut_ns, allowed_ms)
             elif gone is None:
-                kept += _keep(judged, said, survived, last, _must_stay(said, cut_ns, allowed_ms))
+                kept += _keep(judged, said, survived, last, must_stay(said, cut_ns, allowed_ms))
                 gone = said if kept and not kept[-1].acknowledged else None
             elif last:
                 judged.findings.append(
@@ -80,7 +80,8 @@ def _versions(said: Said) -> tuple[int, int]:
     return (min(versions), max(versions)) if versions else (0, 0)
 
 
-def _must_stay(said: Said, cut_ns: int, allowed_ms: float | None) -> bool:
+def must_stay(said: Said, cut_ns: int, allowed_ms: float | None) -> bool:
+    """Whether an acknowledgement is so old that the cut may not take back what it was for."""
     # What came back once the power was going was told to nobody. (An fdatasync that ext4's shutdown meets half-way
     # returns 0 and has written nothing: seen in 4 of 60 cuts with a plain pwrite and fdatasync.)
     return allowed_ms is not None and cut_ns - said.at_ns > allowed_ms * 1e6
@@ -103,7 +104,7 @@ def _lose(judged: Judged, said: Said, cut_ns: int, allowed_ms: float | None) -> 
     age_ms = (cut_ns - said.at_ns) / 1e6
     if age_ms > 0:
         judged.ages_ms.append(age_ms)
-    if _must_stay(said, cut_ns, allowed_ms):
+    if must_stay(said, cut_ns, allowed_ms):
         places = [(write.scope, write.key) for write in said.op.writes] or said.op.scope
         what = f"{said.op.kind} {said.result} of {places}, acknowledged {age_ms:.1f} ms before the cut, is gone"
         judged.findings.append(Finding(LOST, what))

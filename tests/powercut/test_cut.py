@@ -35,11 +35,23 @@ def test_power_cuts_lose_nothing_that_the_durability_word_promises(tmp_path: Pat
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
 
 
+def test_power_cuts_leave_agents_with_whole_steps_in_order_and_with_all_that_the_word_promises(tmp_path: Path) -> None:
+    done = _cut(tmp_path, "--agents", "--words", "interval,sync", "--cuts", "8")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not can_lie(), reason="the system calls of this machine are not known here")
+def test_saves_of_agents_that_no_sync_made_durable_are_missed(tmp_path: Path) -> None:
+    done = _cut(tmp_path, "--agents", "--words", "sync", "--cuts", "40", "--lie")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"ext4, sync: (lost|wrong): ", done.stdout)
+
+
 @pytest.mark.skipif(not can_lie(), reason="the system calls of this machine are not known here")
 @pytest.mark.parametrize("word", ["process", "interval", "sync"])
 def test_syncs_that_do_nothing_are_noticed_under_each_word(word: str, tmp_path: Path) -> None:
-    # A cut so early that nothing was acknowledged shows nothing.
-    done = _cut(tmp_path, "--words", word, "--cuts", "9", "--lie")
+    # A cut so early that nothing was acknowledged shows nothing. The first that shows something is the last.
+    done = _cut(tmp_path, "--words", word, "--cuts", "40", "--lie")
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(rf"ext4, {word}: (lost|wrong): ", done.stdout)
     assert list(tmp_path.iterdir()) == []

@@ -7,10 +7,13 @@ import fcntl
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are the same number, and so is the flag: stop now, do not write the log.
@@ -19,7 +22,7 @@ _NO_LOG_FLUSH = 2
 _CLONE_NEWNS = 0x20000
 _SYNC_FILE_RANGE_WRITE = 2
 _PAGE_BYTES = 4096
-_UNMOUNT_S = 5.0
+_UNMOUNT_S = 60.0
 
 # The smallest that their mkfs makes without complaint, and the files are sparse.
 _SIZE_BYTES = {"ext4": 64 << 20, "xfs": 320 << 20}
@@ -63,6 +66,16 @@ def _run(*command: str) -> None:
         raise Unusable(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A signal that ends the process comes behind this: what is mounted and what is said to be stay the same."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Volume:
     """One file system of a kind, as a context manager that leaves nothing behind."""
 
@@ -92,23 +105,24 @@ class Volume:
 
     def mount(self) -> None:
         """The loop device is detached by the kernel once nothing is mounted from it. Raises: Unusable."""
-        _run("mount", "-t", self.kind, "-o", "loop,nosuid,nodev", str(self.image), str(self.root))
-        self.mounted = True
+        with _undisturbed():
+            _run("mount", "-t", self.kind, "-o", "loop,nosuid,nodev", str(self.image), str(self.root))
+            self.mounted = True
 
     def unmount(self) -> None:
         """Afterwards nothing is mounted, and what the file system had not written is gone."""
         deadline = time.monotonic() + _UNMOUNT_S
         while True:
             try:
-                _run("umount", str(self.root))
+                with _undisturbed():
+                    _run("umount", str(self.root))
+                    self.mounted = False
+                return
             except Unusable:
                 # A killed process may be on its way out still.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-            else:
-                self.mounted = False
-                return
 
     def cut(self) -> None:
         """The power goes: afterwards nothing reaches the device."""

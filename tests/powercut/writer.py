@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import spellkeep
@@ -47,7 +49,9 @@ def durable_record(state: StateManager) -> int:
     return recovery.last_version if left_out else durable
 
 
-class _Thread(threading.Thread):
+class Writer(threading.Thread):
+    """One of the threads that write."""
+
     def __init__(self, state: StateManager, settings: dict[str, Any], number: int) -> None:
         super().__init__(daemon=True)
         self.state, self.settings, self.number = state, settings, number
@@ -58,6 +62,7 @@ class _Thread(threading.Thread):
         os.write(self.settings["pipe"], line)
 
     def run(self) -> None:
+        """Write until the power goes."""
         settings = self.settings
         rng = random.Random(f"{settings['seed']}/{settings['life']}/{self.number}")
         count = 0
@@ -66,19 +71,25 @@ class _Thread(threading.Thread):
             op = next_step(rng, self.number, f"{settings['life']}-{self.number}-{count}", settings["ring_bytes"])
             if op.kind == "cas":
                 op = based_on_now(self.state, op)
-            self._say("does", op.to_plain())
-            before = self.state.last_version
-            try:
-                result = take(self.state, op)
-            except spellkeep.errors.StateError as failure:
-                self._say("failed", f"{type(failure).__name__}: {failure}"[:500], time.monotonic_ns())
+            if not self._do(op, partial(take, self.state, op)):
                 return
-            durable, upto = durable_record(self.state), self.state.last_version
-            # Last, so that what was told before the power went was true before it went.
-            self._say("done", result, time.monotonic_ns(), durable, before, upto)
+
+    def _do(self, op: Op, call: Callable[[], Any]) -> bool:
+        """Say what is done, do it, and say what came back. Whether anything did."""
+        self._say("does", op.to_plain())
+        before = self.state.last_version
+        try:
+            result = call()
+        except spellkeep.errors.StateError as failure:
+            self._say("failed", f"{type(failure).__name__}: {failure}"[:500], time.monotonic_ns())
+            return False
+        durable, upto = durable_record(self.state), self.state.last_version
+        # Last, so that what was told before the power went was true before it went.
+        self._say("done", result, time.monotonic_ns(), durable, before, upto)
+        return True
 
 
-def main() -> None:
+def main(kind: type[Writer] = Writer) -> None:
     """Write until killed."""
     settings = json.loads(sys.argv[1])
     sys.setswitchinterval(random.Random(settings["life"]).choice([5e-3, 500e-6, 50e-6]))
@@ -103,7 +114,7 @@ def main() -> None:
             settings["pipe"], json.dumps([first, "ready", durable_record(state), time.monotonic_ns()]).encode() + b"\n"
         )
         for number in range(first, first + settings["threads"]):
-            _Thread(state, settings, number).start()
+            kind(state, settings, number).start()
     while True:
         signal.pause()
 

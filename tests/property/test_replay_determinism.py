@@ -23,7 +23,7 @@ def test_two_hundred_executions_have_the_same_digests_elsewhere(numbers: list[in
         for index, number in enumerate(numbers):
             with suppress(errors.HookVeto):
                 state.set(StateScope.agent(f"a{index % 7}"), "key", {"n": number})
-        assert state.hooks.drain(30)
+        assert state.hooks.drain(60)
         found = state.replay.select(hook="steady")
         assert len(found) == COUNT
         before = state.last_version

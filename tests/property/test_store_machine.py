@@ -156,7 +156,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert version == self.model.set((scope, key), value)
         self.model.expire((scope, key))
         # The store may write so at any time from now on: the model waits for it.
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.model.unrecorded:
             for change in self.state.changes(since=self.model.last):
                 self.model.recorded(change)

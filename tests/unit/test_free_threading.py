@@ -140,7 +140,8 @@ class Work:
     def run(self, index: int, call: Callable[[int, int, random.Random], None]) -> None:
         rng, number = random.Random(index), 0
         try:
-            while time.monotonic() < self.until_s:
+            # Once at least, however late its turn comes.
+            while number == 0 or time.monotonic() < self.until_s:
                 number += 1
                 call(index, number, rng)
         except BaseException as failure:
@@ -189,5 +190,5 @@ def test_eight_threads_over_every_call_see_one_store(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FREE, reason="this interpreter has a GIL; `make test-314t` looks for one without")
 def test_importing_the_package_leaves_the_gil_off() -> None:
     program = "import sys, spellkeep; sys.exit(sys._is_gil_enabled())"
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=300)
     assert (ran.returncode, ran.stderr) == (0, "")

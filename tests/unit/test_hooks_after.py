@@ -38,7 +38,7 @@ def test_every_change_is_delivered_once_and_in_order(state: StateManager) -> Non
     state.delete(SCOUT, "a")
     state.events.emit("done", {"x": 1})
     state.clear_scope(SCOUT)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert [(each.operation, each.key, each.value) for each in seen] == [
         ("set", "a", 1),
         ("set", "b", 2),
@@ -64,10 +64,10 @@ def test_filters_choose_and_lists_come_whole(state: StateManager) -> None:
     state.set(SCOUT, "other", 1, state_class=StateClass.TRUSTED)
     state.set(GLOBAL, "plan/b", 1, ttl_s=0.01)
     state.delete(SCOUT, "plan/a")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not expired and time.monotonic() < until:
         time.sleep(0.01)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert (plans, trusted, expired) == (["plan/a", "plan/a"], ["other"], ["plan/b"])
     assert [each.key for chunk in lists for each in chunk] == ["plan/a", "other", "plan/b"]
 
@@ -96,7 +96,7 @@ def test_a_change_that_fails_comes_again_before_the_next_one_until_it_is_given_u
 
     for number in range(4):
         state.set(SCOUT, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert seen == [0, 1, 1, 1, 2, 2, 3]
     (stats,) = state.hooks.stats()
     assert (stats.failed_count, stats.given_up_count, stats.last_error) == (4, 1, "OSError")
@@ -120,7 +120,7 @@ def test_not_now_comes_again_after_that_time_and_is_no_failure(state: StateManag
         return HookResult.retry(0.1) if len(times) < 3 else HookResult.skip()
 
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert [b - a >= 0.1 for a, b in pairwise(times)] == [True, True]
     (stats,) = state.hooks.stats()
     assert (stats.retry_count, stats.skipped_count, stats.failed_count) == (2, 1, 0)
@@ -139,7 +139,7 @@ def test_whatever_a_hook_raises_the_others_and_the_writers_go_on(
     state.hooks.after("set", name="good")(lambda change: seen.append(change.value))
     for number in range(5):
         state.set(SCOUT, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert seen == [0, 1, 2, 3, 4]
     assert [stats.given_up_count for stats in state.hooks.stats()] == [5, 0]
 
@@ -160,19 +160,21 @@ def test_a_hook_that_cannot_be_asked_any_more_is_held_back_and_probed(state: Sta
             raise OSError
 
     state.set(SCOUT, "a", 1)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while state.hooks.stats()[0].breaker_opened_count < 3 and time.monotonic() < until:
         time.sleep(0.01)
     broken = False
     state.set(SCOUT, "a", 2)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     (stats,) = state.hooks.stats()
     assert (stats.breaker, stats.refused_count, stats.given_up_count, seen[-1]) == ("closed", 0, 0, 2)
     assert stats.breaker_opened_count >= 3 and seen.count(2) == 1
     while (told := breaker_events(state))[-1:] != [("closed", stats.breaker_opened_count)] and time.monotonic() < until:
         time.sleep(0.01)
     assert told[-1] == ("closed", stats.breaker_opened_count)
-    assert [count for _, count in told] == sorted(count for _, count in told) and told[0] == ("open", 1)
+    assert [count for _, count in told] == sorted(count for _, count in told)
+    # Told a little later, it may let a probe through by then.
+    assert told[0][0] != "closed" and told[0][1] >= 1
 
 
 def test_a_hook_that_hangs_keeps_no_writer_and_no_reader_waiting(state: StateManager) -> None:
@@ -191,7 +193,7 @@ def test_a_hook_that_hangs_keeps_no_writer_and_no_reader_waiting(state: StateMan
     assert not state.hooks.drain(0.05)
     assert state.hooks.lag >= 1000
     go_on.set()
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert state.hooks.lag <= 20
 
 
@@ -202,7 +204,7 @@ def test_what_a_hook_writes_says_where_it_comes_from_and_an_endless_chain_is_cut
 
     with sk.correlate("req-1", actor="anna"):
         begun = state.set(SCOUT, "chain", 0)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while state.hooks.stats()[0].too_deep_count == 0 and time.monotonic() < until:
         time.sleep(0.01)
     chain = [change for change in state.changes() if change.key == "chain"]
@@ -225,9 +227,9 @@ def test_a_hook_may_unregister_itself_and_a_drain_in_it_is_refused(state: StateM
         state.hooks.unregister("once")
 
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     state.set(SCOUT, "a", 2)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert len(refused) == 1 and seen[0] == 1 and 2 not in seen[2:]
 
 
@@ -236,10 +238,10 @@ def test_disabled_hooks_wait_and_are_given_what_they_missed(state: StateManager)
     state.hooks.after("set", name="look")(lambda change: seen.append(change.value))
     state.hooks.disable("look")
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert seen == []
     state.hooks.enable("look")
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert seen == [1]
 
 
@@ -251,7 +253,7 @@ def test_before_hooks_are_in_the_history_with_the_version_that_came_of_it(state:
     version = state.set(SCOUT, "a", 1)
     with pytest.raises(errors.HookVeto):
         state.set(SCOUT, "bad", {"password": "canary-1", "note": "sk-proj-abcdefghijklmnop1234", "n": 1})
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while len(state.hooks.history()) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     refused, passed = sorted(state.hooks.history(), key=lambda row: row.version)
@@ -275,7 +277,7 @@ def test_before_and_after_are_told_of_one_operation_with_one_digest(state: State
     state.set(GLOBAL, "a", 1)
     state.delete(SCOUT, "a")
     state.clear_scope(SCOUT)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert before == after and len(set(before)) == 6
 
 
@@ -295,7 +297,7 @@ def test_an_object_may_be_before_and_after(state: StateManager) -> None:
     both = Both()
     state.hooks.register(both)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert both.kinds == ["HookContext", "Change"]
 
 

@@ -88,7 +88,7 @@ def test_what_a_hook_makes_of_a_state_is_what_is_saved(state: StateManager) -> N
     assert seen == [wanted] and state.load_agent_state("scout") == wanted
     (modified,) = state.hooks.history("without_note")
     assert modified.result == "modified" and modified.input is not None and modified.input["value"]["note"]
-    (passed,) = (drained := state.hooks.drain(10)) and state.hooks.history("second")
+    (passed,) = (drained := state.hooks.drain(60)) and state.hooks.history("second")
     assert drained and passed.version == state.agent("scout").version
 
 
@@ -171,7 +171,7 @@ def test_every_whole_load_is_asked_about_and_told_of(state: StateManager, name: 
     state.hooks.after("agent_load", name="told")(lambda change: told.append((change.scope, change.value["version"])))
     with sk.correlate("req-1", actor="anna"):
         LOADS[name](state)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     which = version if name in ("at", "restore") else 0
     assert asked == [(SCOUT, None, which)]
     assert told == [(SCOUT, which or None)]
@@ -190,7 +190,7 @@ def test_a_replayed_hook_that_loads_asks_and_tells_nobody(state: StateManager, m
     state.set(StateScope.GLOBAL, "a", 1)
     state.hooks.before("agent_load", name="ask")(lambda context: asked.append(context.scope))
     state.hooks.after("agent_load", name="told")(told.append)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     before = state.last_version
     assert state.replay.verify(state.replay.select(hook="loads")).counts == {"same": 1}
     assert (state.last_version, said, asked, told) == (before, [], [], [])
@@ -201,7 +201,7 @@ def test_a_load_of_nothing_is_asked_about_and_not_told_of(state: StateManager) -
     state.hooks.before("agent_load", name="ask")(lambda context: asked.append(context.scope))
     state.hooks.after("agent_load", name="told")(told.append)
     assert state.load_agent_state("scout") is None
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert (asked, told) == ([SCOUT], [])
 
 
@@ -260,7 +260,7 @@ def test_after_hooks_are_given_each_version_of_an_agent_and_nothing_else(tmp_pat
 
         state.agent("scout").messages.add("user", "later")
         state.set(StateScope.user("anna"), "context/city", "Lyon")
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
         assert saved == [each.version for each in state.agent("scout").versions()][::-1]
         (stats,) = state.hooks.stats()
         assert stats.failed_count == 0

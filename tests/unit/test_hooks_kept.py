@@ -39,7 +39,7 @@ def test_sums_go_on_in_the_next_process_and_alerts_come_once(tmp_path: Path, his
             assert costs.by_provider.get("acme", Spent()).calls_count == (number - 1) * 11
             spend(state, 10)
             state.events.emit("model.called", USAGE | {"model": "new"})
-            assert state.hooks.drain(10)
+            assert state.hooks.drain(60)
             assert costs.by_model["acme", "big"] == Spent(
                 number * 10, number * 10_000, number * 1000, number * Decimal("0.045")
             )
@@ -67,6 +67,9 @@ WRITER = """
     state = sk.open(sys.argv[1], keep_log_bytes=None)
     state.hooks.register(CostTracking({("acme", "big"): Price(Decimal(3), Decimal(15))}), name="costs", since=0)
     state.hooks.register(Audit(), name="audit", since=0)
+    state.events.emit("model.called", {
+        "provider": "acme", "model": "big", "input_tokens": 1000, "output_tokens": 100})
+    assert state.hooks.drain(60)
     print("ready", flush=True)
     while True:
         for _ in range(7):
@@ -109,7 +112,7 @@ def test_what_cannot_be_written_is_kept_later_and_no_more_is_taken_until_then(
         state.hooks.register(audit, name="audit")
         state.hooks.after("event", name="other")(lambda change: others.append(change.version))
         spend(state, 5)
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
 
         def full(*_: object, **how: object) -> int:
             raise errors.StorageFailed("the disk is full", code="storage.full")
@@ -117,7 +120,7 @@ def test_what_cannot_be_written_is_kept_later_and_no_more_is_taken_until_then(
         real = sk.Batch.commit
         monkeypatch.setattr("spellkeep.hooks.consumer.Batch.commit", full)
         spend(state, 20)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(others) < 25 and time.monotonic() < until:
             time.sleep(0.01)
         for _ in range(20):
@@ -127,7 +130,7 @@ def test_what_cannot_be_written_is_kept_later_and_no_more_is_taken_until_then(
         assert len(others) >= 25 and len(audit._entries) <= 25
         assert not state.hooks.drain(0.1)
         monkeypatch.setattr("spellkeep.hooks.consumer.Batch.commit", real)
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
         emitted = [change.version for change in state.changes() if change.operation == "event"]
         assert [int(key) for key in state.list_keys(AUDIT)] == emitted and Audit.verify(state) == []
         assert audit._entries == {}
@@ -138,7 +141,7 @@ def test_the_trail_goes_on_in_the_next_process(tmp_path: Path) -> None:
         with sk.open(tmp_path / "s") as state:
             state.hooks.register(Audit(), name="audit")
             state.set(StateScope.GLOBAL, "a", number)
-            assert state.hooks.drain(10)
+            assert state.hooks.drain(60)
             assert len(state.list_keys(AUDIT)) == number and Audit.verify(state) == []
     with sk.open(tmp_path / "s") as state:
         state.delete(AUDIT, state.list_keys(AUDIT)[1])

@@ -57,7 +57,7 @@ def test_what_a_hook_has_recorded_is_kept_with_the_execution_and_no_secret(state
         state.set(SCOUT, "a", number)
     with pytest.raises(errors.HookVeto):
         state.set(SCOUT, "a", 3)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     kept = {each.result: each.recorded for each in state.hooks.history("look") if each.result == "cancelled"}
     assert kept == {"cancelled": (("monday", 1.5),)}
     passed = [each.recorded for each in state.hooks.history("look", result="proceeded")]
@@ -73,7 +73,7 @@ def test_what_an_observer_that_failed_recorded_is_not_of_the_next_one(state: Sta
 
     state.hooks.before("set", name="next", priority=1)(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert [each.recorded for each in state.hooks.history("broken")] == [("mine",)]
     assert [each.recorded for each in state.hooks.history("next")] == [()]
 
@@ -102,7 +102,7 @@ def test_what_was_recorded_is_given_again_and_nothing_is_called(state: StateMana
     for number in range(6):
         with suppress(errors.HookVeto):
             state.set(SCOUT, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     found = state.replay.select(hook="every_other")
     assert sorted(each.result for each in found) == ["cancelled"] * 3 + ["proceeded"] * 3
     for _ in range(2):
@@ -126,7 +126,7 @@ def test_nothing_is_recorded_of_an_entry_whose_key_names_a_secret(state: StateMa
     state.set(SCOUT, "plan", "walk")
     with pytest.raises(errors.HookVeto):
         state.set(SCOUT, "login/api_key", CANARY)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     kept = [change for change in state.changes() if change.scope.kind == "custom"]
     assert kept and not any(CANARY in repr(change.value) for change in kept)
     assert state.replay.verify(state.replay.select(hook="look")).counts == {"same": 1, "redacted": 2}

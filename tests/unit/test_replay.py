@@ -43,7 +43,7 @@ def test_every_outcome_of_a_before_hook_comes_out_again(state: StateManager) -> 
     for number in range(1, 12):
         try_set(state, "a", {"n": number})
     try_set(state, "trusted", {"n": 3}, state_class=StateClass.TRUSTED)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     found = state.replay.select(hook="steady")
     before = state.last_version
     report = state.replay.verify(found)
@@ -82,7 +82,7 @@ def test_a_hook_sees_the_store_as_it_was(state: StateManager) -> None:
     state.delete(GLOBAL, "limit")
     state.clear_scope(SCOUT)
     state.set(GLOBAL, "limit", 1000)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     report = state.replay.verify(state.replay.select(hook="reading"))
     assert report.counts == {"same": 5}, report
     assert sorted(item.execution.error or "" for item in report) == ["", "", "", "above 5 with 1 keys at 0", "below 4"]
@@ -95,7 +95,7 @@ def test_what_expired_by_then_is_gone_and_what_expired_since_is_there(state: Sta
     state.set(SCOUT, "look", 1)
     time.sleep(0.5)
     state.set(SCOUT, "look", 2)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     assert seen == [1, None]
     state.replay.verify(state.replay.select(hook="look"))
     assert seen == [1, None, 1, None]
@@ -124,7 +124,7 @@ def test_batches_deletes_and_clears_are_given_again(state: StateManager) -> None
         batch.set(SCOUT, "a", 3)
     state.delete(SCOUT, "a")
     state.clear_scope(SCOUT)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     live, seen = sorted(map(repr, seen)), []
     report = state.replay.verify(state.replay.select(hook="look"))
     assert report.counts == {"same": 6}, report
@@ -144,7 +144,7 @@ def test_after_hooks_are_given_the_change_itself(state: StateManager) -> None:
             state.set(SCOUT, "a", value)
     state.events.emit("done", {"x": 1})
     state.delete(SCOUT, "a")
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     live, seen = list(seen), []
     report = state.replay.verify(state.replay.select(hook="look"))
     assert statuses(report) == ["same"] * 6
@@ -156,7 +156,7 @@ def test_async_hooks_and_hooks_that_take_the_state(state: StateManager) -> None:
     state.hooks.after("set", name="look")(lambda change: None)
     state.set(SCOUT, "a", 1)
     state.set(SCOUT, "a", 2)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     seen = list[Any]()
 
     async def look(change: Change, state: Any) -> HookResult:
@@ -176,7 +176,7 @@ def test_select_narrows_by_each_of_its_arguments(state: StateManager) -> None:
         with sk.correlate(f"req-{number}"):
             try_set(state, "a", {"n": number})
     state.set(StateScope.user("ada"), "a", {"n": 1})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     replay = state.replay
     everything = replay.select()
     assert len(everything) == 7 + 6
@@ -208,7 +208,7 @@ def test_inputs_that_are_not_there_say_so(state: StateManager) -> None:
     state.hooks.before("set", name="secret")(lambda c: HookResult.cancel("no") if c.key == "c" else None)
     try_set(state, "c", {"password": "canary-1"})
     try_set(state, "c", ("a", "tuple"))
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
 
     def replayed_of(hook: str) -> dict[str, str]:
         report = state.replay.verify(state.replay.select(hook=hook))
@@ -233,7 +233,7 @@ def test_a_log_that_was_let_go_is_said_and_not_guessed(tmp_path: Path) -> None:
         state.set(GLOBAL, "limit", 0)
         try_set(state, "a", 5)
         state.set(GLOBAL, "limit", 7)
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
         state.checkpoint()
         report = state.replay.verify(state.replay.select(hook="reading"))
     assert report.counts == {"input gone": 2}, report
@@ -244,7 +244,7 @@ def test_substitute_runs_the_chosen_hooks_only(state: StateManager) -> None:
     for name in ("a", "b", "c"):
         state.hooks.before("set", name=name)(lambda context, name=name: ran.append(name))
     state.set(SCOUT, "x", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     ran.clear()
     report = state.replay.substitute(state.replay.select(), hooks=["b"])
     assert {item.execution.hook: item.status for item in report} == {"a": "recorded", "b": "same", "c": "recorded"}
@@ -260,7 +260,7 @@ def test_simulate_runs_nothing(state: StateManager) -> None:
     state.hooks.before("set", name="off")(lambda context: ran.append(2))
     state.hooks.before("set", name="gone")(lambda context: ran.append(3))
     state.set(SCOUT, "x", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     state.hooks.disable("off")
     state.hooks.unregister("gone")
     ran.clear()
@@ -278,15 +278,18 @@ def test_replays_go_on_side_by_side_tell_how_far_they_are_and_stop(state: StateM
     state.hooks.before("set", name="hook")(lambda context: None)
     for number in range(40):
         state.set(SCOUT, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     found = state.replay.select(hook="hook")
+
+    meeting = threading.Barrier(2, timeout=60)
 
     def slow(context: Any) -> None:
         nonlocal inside, most
         with lock:
             inside += 1
             most = max(most, inside)
-        time.sleep(0.01)
+        # One alone does not get on.
+        meeting.wait()
         with lock:
             inside -= 1
 
@@ -304,15 +307,15 @@ def test_replays_go_on_side_by_side_tell_how_far_they_are_and_stop(state: StateM
 
     def waiting(context: Any) -> None:
         began.release()
-        go.wait(10)
+        go.wait(60)
 
     job = state.replay.start("verify", found, hook=waiting, concurrency=2)
-    assert began.acquire(timeout=10)
-    assert began.acquire(timeout=10)
+    assert began.acquire(timeout=60)
+    assert began.acquire(timeout=60)
     with pytest.raises(errors.Busy):
         job.wait(0.01)
     job.cancel()
-    stopped = job.wait(1)
+    stopped = job.wait(30)
     go.set()
     assert stopped.counts == {"cancelled": 40}
     time.sleep(0.05)
@@ -322,7 +325,7 @@ def test_replays_go_on_side_by_side_tell_how_far_they_are_and_stop(state: StateM
 def test_what_progress_raises_ends_the_replay_and_is_raised(state: StateManager) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
 
     def bad(done: int, total: int) -> None:
         raise ArithmeticError
@@ -336,7 +339,7 @@ def test_an_observer_that_modifies_fails_again(state: StateManager) -> None:
     state.hooks.register(replayed.Small())
     state.set(SCOUT, "a", 5)
     try_set(state, "a", "x" * 100)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     report = state.replay.verify(state.replay.select())
     assert report.counts == {"same": 4}, report
     fresh = state.replay.verify(state.replay.select(), hook={"Looking": replayed.Looking, "Small": replayed.Small()})
@@ -349,7 +352,7 @@ def test_without_permission_nothing_is_run_and_everything_is_read() -> None:
     with sk.open("memory:") as state:
         state.hooks.before("set", name="hook")(lambda context: ran.append("hook"))
         state.set(SCOUT, "a", 1)
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
         found = state.replay.select(hook="hook")
         ran.clear()
         asked = (

@@ -27,7 +27,7 @@ def state() -> Iterator[StateManager]:
         opened.hooks.before("set", name="steady")(replayed.steady)
         for number in (1, 2):
             opened.set(SCOUT, "a", {"n": number})
-        assert opened.hooks.drain(10)
+        assert opened.hooks.drain(60)
         yield opened
 
 
@@ -137,7 +137,7 @@ def test_what_stands_under_a_key_that_names_a_secret_is_not_shown(tmp_path: Path
     with sk.open(tmp_path, allow_replay=True) as state:
         state.hooks.before("set", name="look", key="*password")(lambda context: None)
         state.set(scout, "context/password", "first")
-        assert state.hooks.drain(10)
+        assert state.hooks.drain(60)
         found = state.replay.select(hook="look")
         reports = [
             state.replay.verify(found, hook=lambda context: HookResult.modify(canary)),

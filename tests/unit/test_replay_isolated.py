@@ -36,7 +36,7 @@ def test_reads_are_answered_by_the_process_that_has_the_store(state: StateManage
     for value in (1, 4, 9, 3):
         try_set(state, "a", value)
     state.set(GLOBAL, "limit", 0)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     before = state.last_version
     report = state.replay.verify(state.replay.select(), hook="replayed:reading", isolate=True)
     assert report.counts == {"same": 4}, report
@@ -59,7 +59,7 @@ def test_what_answers_depend_on_is_named(state: StateManager, hook: str, causes:
     state.hooks.before("set", name="hook")(getattr(replayed, hook))
     for number in range(3):
         try_set(state, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     before = state.last_version
     report = state.replay.verify(state.replay.select(), hook=f"replayed:{hook}", isolate=True)
     assert report.counts == {"nondeterministic": 3}, report
@@ -71,7 +71,7 @@ def test_what_answers_depend_on_is_named(state: StateManager, hook: str, causes:
 def test_another_code_is_different_and_depends_on_nothing(state: StateManager) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", {"n": 5})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     (item,) = state.replay.verify(state.replay.select(), hook="replayed:steady", isolate=True)
     assert (item.status, item.depends_on) == ("different", ())
 
@@ -82,7 +82,7 @@ def test_after_hooks_and_classes_run_there_too(state: StateManager) -> None:
     for number in range(5):
         state.set(SCOUT, "a", number)
     try_set(state, "a", "x" * 100)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     named = {"after": "replayed:after", "Small": "replayed:Small"}
     report = state.replay.verify(state.replay.select(), hook=named, isolate=True, concurrency=2)
     assert report.counts == {"same": 11}, report
@@ -92,7 +92,7 @@ def test_after_hooks_and_classes_run_there_too(state: StateManager) -> None:
 def test_what_writes_there_reaches_nothing(state: StateManager) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     before = state.last_version
     (item,) = state.replay.verify(state.replay.select(), hook="replayed:writing", isolate=True)
     assert (item.status, state.last_version) == ("writes", before)
@@ -102,7 +102,7 @@ def test_a_hook_that_ends_its_process_takes_no_other_execution_with_it(state: St
     state.hooks.before("set", name="hook")(lambda context: None)
     for number in range(3):
         state.set(SCOUT, "a", number)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     report = state.replay.verify(state.replay.select(), hook="replayed:dying", isolate=True)
     assert [item.status for item in report] == ["same", "error", "same"]
 
@@ -110,19 +110,20 @@ def test_a_hook_that_ends_its_process_takes_no_other_execution_with_it(state: St
 def test_cancel_ends_the_other_processes(state: StateManager) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     job = state.replay.start("verify", state.replay.select(), hook="replayed:hanging", isolate=True)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not job._started and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.3)
     begun = time.monotonic()
     job.cancel()
-    assert job.wait(5).counts == {"cancelled": 1}
+    assert job.wait(30).counts == {"cancelled": 1}
     for thread in threading.enumerate():
         if thread.name.startswith("spellkeep-replay"):
-            thread.join(5)
-    assert time.monotonic() - begun < 5
+            thread.join(30)
+    # It is the hook that takes a minute.
+    assert time.monotonic() - begun < 30
     for process in job._started:
         assert process.poll() is not None, "a process is left"  # type: ignore[attr-defined]
 
@@ -131,7 +132,7 @@ def test_cancel_ends_the_other_processes(state: StateManager) -> None:
 def test_what_cannot_be_imported_is_an_error(state: StateManager, hook: str) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     with pytest.raises(errors.StateError) as caught:
         state.replay.verify(state.replay.select(), hook=hook, isolate=True)
     assert caught.value.code == "replay.hook"
@@ -144,6 +145,6 @@ def test_the_environment_and_the_clock_of_this_process_stay(state: StateManager)
     before, now = dict(os.environ), time.time()
     state.hooks.before("set", name="hook")(replayed.by_time)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     state.replay.verify(state.replay.select(), hook="replayed:by_time", isolate=True)
     assert (dict(os.environ), abs(time.time() - now) < 60) == (before, True)

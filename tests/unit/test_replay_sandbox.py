@@ -62,7 +62,7 @@ def test_a_captured_handle_writes_nothing(state: StateManager, name: str) -> Non
 
     state.set(SCOUT, "a", 1)
     state.set(SCOUT, "go", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     armed, before = True, state.last_version
     report = state.replay.verify(state.replay.select(hook="hook"))
     assert statuses(report) == ["writes"]
@@ -77,7 +77,7 @@ def test_a_batch_that_was_filled_before_is_not_committed_by_a_replay(state: Stat
     batch.set(SCOUT, "a", 9)
     state.hooks.after("set", name="hook")(lambda change: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     before = state.last_version
     report = state.replay.verify(state.replay.select(hook="hook"), hook=lambda change: batch.commit() and None)
     assert (statuses(report), state.last_version) == (["writes"], before)
@@ -86,7 +86,7 @@ def test_a_batch_that_was_filled_before_is_not_committed_by_a_replay(state: Stat
 def test_the_sandbox_refuses_and_a_refusal_that_is_swallowed_is_told(state: StateManager) -> None:
     state.hooks.before("set", name="hook")(lambda context: None)
     state.set(SCOUT, "a", 1)
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     found, before = state.replay.select(hook="hook"), state.last_version
 
     def swallowing(context: Any) -> None:
@@ -122,7 +122,7 @@ def test_what_if_changes_parts_by_path_and_keeps_what_is_written_apart(state: St
     state.set(GLOBAL, "spent", 4)
     state.hooks.before("set", name="pays", scope="agent:*")(lambda context: None)
     state.set(SCOUT, "order", {"amount": 2, "lines": [{"n": 1}]})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     state.set(GLOBAL, "spent", 100)
     found, before = state.replay.select(hook="pays"), state.last_version
     fits = state.replay.what_if(found, {"value.amount": 5}, hook=pays)
@@ -141,7 +141,7 @@ def test_what_if_changes_parts_by_path_and_keeps_what_is_written_apart(state: St
 def test_what_if_of_an_after_hook_and_of_whole_attributes(state: StateManager) -> None:
     state.hooks.after("set", name="look")(lambda change: None)
     state.set(SCOUT, "a", {"x": 1})
-    assert state.hooks.drain(10)
+    assert state.hooks.drain(60)
     seen = list[Any]()
 
     def look(change: Any, state: Any) -> None:

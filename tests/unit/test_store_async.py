@@ -172,7 +172,9 @@ def test_whoever_stops_waiting_leaves_the_write_and_the_other_waiters_alone(stat
         assert len(state.scope(SCOUT)) == 60
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
-                await state.aset(SCOUT, "late", 1)
+                # It need not wait when the background was faster.
+                while True:
+                    await state.aset(SCOUT, "late", 1)
         assert await state.aflush() == state.last_version
         assert await state.aset(SCOUT, "after", 1) == state.durable_version
 
@@ -325,7 +327,7 @@ def test_a_disk_that_fills_up_is_an_error_of_the_write_and_never_of_what_was_ack
     try:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(code), str(mount / "s")],
-            capture_output=True, text=True, timeout=100, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         subprocess.run(["mount", "-o", "remount,size=8m", str(mount)], check=True)

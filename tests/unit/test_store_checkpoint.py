@@ -46,7 +46,7 @@ def test_the_background_makes_a_checkpoint_when_the_log_has_grown(tmp_path: path
     with sk.open(tmp_path, keep_log_bytes=0) as state:
         for i in range(40):
             state.set(SCOUT, "big", bytes([i]) * (1 << 20))
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not state.stats().checkpoint_count and time.monotonic() < until:
             time.sleep(0.02)
         assert state.stats().checkpoint_count
@@ -58,7 +58,7 @@ def test_how_much_the_log_grows_between_checkpoints_may_be_chosen(tmp_path: path
         with sk.open(tmp_path / name, checkpoint_log_bytes=log_bytes) as state:
             for i in range(24):
                 state.set(SCOUT, "big", bytes([i]) * (1 << 20))
-            until = time.monotonic() + (30 if wanted else 0.5)
+            until = time.monotonic() + (60 if wanted else 0.5)
             while not state.stats().checkpoint_count and time.monotonic() < until:
                 time.sleep(0.02)
             assert bool(state.stats().checkpoint_count) is wanted, name
@@ -161,7 +161,7 @@ def test_a_store_in_memory_rests_when_nothing_is_written() -> None:
         handle = state.scope(SCOUT)
         for i in range(400):
             handle.set(f"key {i % 10}", "x" * 100_000)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         before, count = -1, state.stats().checkpoint_count
         while count != before and time.monotonic() < until:
             time.sleep(0.2)

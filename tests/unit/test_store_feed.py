@@ -70,7 +70,7 @@ def test_a_close_wakes_who_waits(tmp_path: Path) -> None:
     waiter.start()
     time.sleep(0.05)
     state.close()
-    waiter.join(10)
+    waiter.join(60)
     assert codes == ["store.closed"]
 
 
@@ -80,8 +80,9 @@ def test_a_wait_lets_other_threads_run_and_takes_signals(state: sk.StateManager)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
     with pytest.raises(KeyboardInterrupt):
+        # In here: it may come before the wait has begun.
+        thread.start()
         state._wait_changes(0, 60)
     thread.join()
 

@@ -223,8 +223,8 @@ def test_an_interrupt_while_a_write_waits_leaves_the_store_usable(tmp_path: Path
         scout = sk.StateScope.agent("scout")
         with sk.open(sys.argv[1], durability="sync", ring_bytes=65536, segment_bytes=65536) as state:
             acknowledged = 0
-            print("ready", flush=True)
             try:
+                print("ready", flush=True)
                 while True:
                     with state.batch() as batch:
                         batch.set(scout, "count", acknowledged + 1)
@@ -250,7 +250,7 @@ def test_an_interrupt_while_a_write_waits_leaves_the_store_usable(tmp_path: Path
             threading.Event().wait(0.15)
             os.kill(child.pid, signal.SIGINT)
             count = int(child.stdout.readline())
-            assert child.wait(30) == 0
+            assert child.wait(60) == 0
         with sk.open(tmp_path / "s", ring_bytes=65536, segment_bytes=65536) as state:
             assert state.recovery.clean
             assert state.get(SCOUT, "after") == state.get(SCOUT, "count") == count
@@ -262,7 +262,7 @@ def test_threads_that_a_batch_refuses_do_not_block_each_other() -> None:
     program = """
         import faulthandler, sys, threading
         import spellkeep as sk
-        faulthandler.dump_traceback_later(30, exit=True)
+        faulthandler.dump_traceback_later(200, exit=True)
         sys.setswitchinterval(1e-6)
         with sk.open("memory:") as state:
             batch = state.batch()
@@ -280,5 +280,5 @@ def test_threads_that_a_batch_refuses_do_not_block_each_other() -> None:
                 thread.join()
         print("done")
     """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=300)
     assert ran.stdout == "done\n", ran.stderr

@@ -293,11 +293,15 @@ def test_borrowing_arrays_leak_nothing() -> None:
     def resident_bytes() -> int:
         return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
-    for count in (2_000, 40_000):
+    def grown_bytes(count: int) -> int:
         before = resident_bytes()
         for _ in range(count):
             decode(data)
-    assert resident_bytes() - before < 40_000 * 16
+        return resident_bytes() - before
+
+    grown_bytes(2_000)
+    # A leak shows each time; what other threads of this process take once does not.
+    assert min(grown_bytes(40_000) for _ in range(3)) < 40_000 * 16
 
 
 SCALARS = [np.bool_(True), np.int8(-1), np.uint64(2**64 - 1), np.float16(1.5), np.float32(0.1), np.float64(0.1)]

@@ -95,10 +95,18 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
                     .stderr(Stdio::piped())
                     .spawn()
                     .unwrap();
-                std::thread::sleep(Duration::from_millis(15 + rng.next() % 30));
+                let (mut said, mut stderr) = (Vec::new(), child.stderr.take().unwrap());
+                // Most once they have acknowledged something, however slow they are; the others while they open.
+                let opening_ms = if rng.chance(75) {
+                    said.resize(8, 0);
+                    stderr.read_exact(&mut said).unwrap();
+                    0
+                } else {
+                    15
+                };
+                std::thread::sleep(Duration::from_millis(opening_ms + rng.next() % 30));
                 child.kill().unwrap();
-                let mut said = Vec::new();
-                child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
+                stderr.read_to_end(&mut said).unwrap();
                 child.wait().unwrap();
                 let last = said.chunks_exact(8).last().map(|n| u64::from_le_bytes(n.try_into().unwrap()));
                 acked += u32::from(last.is_some());
@@ -116,7 +124,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
             }
         }
     }
-    assert!(acked > 4, "{acked} of {kills} children acknowledged anything");
+    assert!(acked > kills / 2, "{acked} of {kills} children acknowledged anything");
     println!("{kills} kills, {acked} of them after acknowledgements, up to {records} records in one store");
 }
 

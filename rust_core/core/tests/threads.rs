@@ -14,7 +14,7 @@ use spellkeep_core::record::Kind;
 use spellkeep_core::store::{Batch, Op, Store, StoreError};
 use spellkeep_core::wal::{Durability, WalError, WalOptions};
 
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 
 fn threaded(disk: &MemDisk) -> Env {
     Env { threads: true, ..env(disk) }
@@ -158,7 +158,8 @@ fn big_batches_small_writes_flushes_figures_and_a_close_get_along() {
                     }
                 });
                 scope.spawn(move || {
-                    let mut changes = store.changes(0).unwrap();
+                    // Its turn may come after the close.
+                    let Ok(mut changes) = store.changes(0).map_err(ok) else { return };
                     let mut last = 0;
                     while store.check().is_ok() {
                         match changes.next_change() {
@@ -191,9 +192,9 @@ fn big_batches_small_writes_flushes_figures_and_a_close_get_along() {
 #[test]
 fn one_sync_acknowledges_many_writers() {
     watched("group commit", || {
-        // As long as a sync of a fast device takes.
+        // Longer than it takes a thread to get a processor, on a busy machine, too: who has written by then shares.
         let mut disk = SimDisk::default();
-        disk.sync_time = Duration::from_micros(500);
+        disk.sync_time = Duration::from_millis(5);
         let environment = Env { disk: Arc::new(disk), threads: true, ..Env::memory() };
         let store = Store::open(environment, small(Durability::Sync, true)).unwrap();
         std::thread::scope(|scope| {

@@ -108,7 +108,7 @@ def test_what_is_kept_of_a_deleted_thread_goes_with_time(tmp_path: Path) -> None
         say(chat(saver), "hello")
         saver.delete_thread("t")
         shared = spellkeep.StateScope.custom("lg")
-        deadline = 500
+        deadline = 3000
         while state.list_keys(shared, "d") and deadline:
             asyncio.run(asyncio.sleep(0.01))
             deadline -= 1

@@ -76,7 +76,7 @@ impl Counts {
 
 /// What the sweep is at, for the watchdog; nothing when it rests.
 static AT: Mutex<Option<String>> = Mutex::new(None);
-const STUCK: Duration = Duration::from_secs(20);
+const STUCK: Duration = Duration::from_secs(120);
 
 /// Ends the process when one harm takes longer than any could: an endless loop of the engine cannot be caught.
 fn watch() {
