@@ -448,7 +448,8 @@ class ScopeHandle:
     def entry(self, key: str) -> Entry:
         """The value under `key` with its version, times and class.
 
-        Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed); Closed, Forked.
+        Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed, value.seal_broken); AccessDenied
+            (seal.key); Closed, Forked.
         """
     def _entry_or_none(self, key: str) -> Entry | None: ...
     def delete(self, key: str, *, if_version: int | None = None) -> int:
@@ -557,7 +558,8 @@ class Store:
                 former value had an end. From then on nobody sees it, and its history shows ``expire``.
             state_class: how the value is treated; `StateClass.STANDARD` unless given.
         Raises:
-            AccessDenied (seal.key): it is of class SENSITIVE, and the store was opened without ``sealing_keys``.
+            AccessDenied (seal.key): it is of class SENSITIVE, and the store was opened without ``sealing_keys``;
+                (seal.class): the value there is sealed, and no `state_class` was given. Nothing was written.
             Conflict (cas.version_mismatch): `if_version` is not the live version. Nothing was written.
             InvalidKey (key.*); LimitExceeded, NotSerializable (value.*) with ``path``; LimitExceeded
                 (ttl.out_of_range): the call needs fixing.
@@ -589,7 +591,7 @@ class Store:
             but bytes as a read-only memoryview and arrays read-only, both without a copy. It shows the value as it is
             now, also when the key is overwritten and when the store is closed.
         Raises: KeyMissing (key.missing); InvalidKey; Corrupted (value.malformed), then or when damage is reached;
-            Closed, Forked.
+            AccessDenied (seal.key); Closed, Forked.
         Cost: one hash lookup without a lock; a field or item of a large value takes about a microsecond.
         """
     def entry(self, scope: StateScope, key: str) -> Entry:
@@ -739,9 +741,6 @@ class HookContext:
     def old_value(self) -> Any:
         """The value that is there now, decoded anew at each access; None: nothing is."""
     @property
-    def old_state_class(self) -> StateClass | None:
-        """Class of the value that is there now; None: nothing is."""
-    @property
     def version(self) -> int:
         """The version of what is there now; 0: nothing is. Of a load the one that is asked for; 0: the last."""
     def recorded(self, function: Callable[[], Any]) -> Any:
@@ -770,6 +769,10 @@ class HookContext:
     @property
     def state(self) -> Any:
         """The store; None when it is gone."""
+    @property
+    def _old_shown(self) -> tuple[Any, bool]: ...
+    @property
+    def _saw_sealed(self) -> bool: ...
     @property
     def _class_number(self) -> int: ...
     @property

@@ -9,13 +9,15 @@ from spellkeep.errors import LimitExceeded
 _KEY_BYTES = 32
 
 
-def checked_keys(given: Sequence[bytes]) -> list[bytes] | None:
+def checked_keys(given: Sequence[bytes] | None) -> list[bytes] | None:
     """The keys, if they are some; None: there are none.
 
     Raises: LimitExceeded (store.option), which does not show them.
     """
+    if given is None:
+        return None
     whole: object = given
-    if isinstance(whole, bytes | bytearray | str):
+    if not isinstance(whole, list | tuple):
         raise LimitExceeded("sealing_keys is a list of keys: sealing_keys=[key]", code="store.option")
     keys = list(given)
     for key in keys:

@@ -150,7 +150,8 @@ class HookVeto(StateError):
 class AccessDenied(StateError, PermissionError):
     """This needs a permission that was not given. Code ``access.denied``; the detail says how it is given.
 
-    ``seal.key``: a sensitive value, and the store was opened without the key that seals or opens it.
+    ``seal.key``: a sensitive value, and the store was opened without the key that seals or opens it. ``seal.class``: a
+    sealed value would have been replaced by one that is not, and no class was given.
     """
 
     code = "access.denied"
@@ -185,7 +186,8 @@ class ReadOnly(StateError, PermissionError):
 class Corrupted(StateError):
     """Stored bytes are not what was written.
 
-    Codes ``log.damaged log.not_a_store value.malformed value.format_version``.
+    Codes ``log.damaged log.not_a_store value.malformed value.format_version``; ``value.seal_broken``: a sealed value
+    is not as it was written, or not in its place.
 
     Attributes:
         file: path of the damaged file.

@@ -151,8 +151,10 @@ class ScopeHandle(_core.ScopeHandle, MutableMapping[str, Any]):
 
     def _batch_of(self, other: Any, more: dict[str, Any]) -> Batch:
         batch = self.store.batch()
+        # What nobody chose takes the place of no sealed value.
+        chosen = None if self._state_class is StateClass.STANDARD else self._state_class
         for key, value in dict(other, **more).items():
-            batch.set(self.scope, key, value, state_class=self._state_class)
+            batch.set(self.scope, key, value, state_class=chosen)
         return batch
 
     def clear(self) -> None:

@@ -48,12 +48,13 @@ class Redactor:
         """Whether the key of an entry names a secret: ``context/token``."""
         return key is not None and any(map(self.is_secret, key.split("/")))
 
-    def entry(self, key: str | None, value: Any, state_class: Any = None) -> Any:
-        """The value of an entry without secrets; nothing of it where the key names one (``context/token``), or where
-        its class is SENSITIVE."""
-        if value is not None and (is_sealed(state_class) or self.is_secret_key(key)):
-            return HIDDEN
-        return self.value(value)
+    def entry(self, key: str | None, value: Any) -> Any:
+        """The value of an entry without secrets; nothing of it where the key names one (``context/token``)."""
+        return HIDDEN if value is not None and self.is_secret_key(key) else self.value(value)
+
+    def given(self, context: Any) -> Any:
+        """The value that a hook is given, without secrets; nothing of a sealed one, which is not opened for it."""
+        return HIDDEN if is_sealed(context.state_class) else self.entry(context.key, context.value)
 
     def value(self, value: Any) -> Any:
         """The value without secrets, made of what is written as it is read: dicts, lists, texts and numbers; of

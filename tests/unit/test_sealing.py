@@ -129,7 +129,7 @@ def test_keys_are_changed_by_putting_a_new_one_first(tmp_path: pathlib.Path) -> 
             state.get(SCOUT, "old")
 
 
-@pytest.mark.parametrize("wrong", [b"k" * 32, "k" * 32, [b"short"], ["k" * 32], [b"k" * 33], [bytearray(32)]])
+@pytest.mark.parametrize("wrong", [b"k" * 32, "k" * 32, [b"short"], ["k" * 32], [b"k" * 33], [bytearray(32)], {KEY}])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: pathlib.Path, wrong: object) -> None:
     with pytest.raises(errors.LimitExceeded, match="key") as refused:
         sk.open(tmp_path / "store", sealing_keys=wrong)  # type: ignore[arg-type]
@@ -165,14 +165,14 @@ def test_a_validator_sees_and_changes_it_and_the_change_is_sealed(tmp_path: path
 
         @state.hooks.before("set", name="seer")
         def see(context: sk.HookContext) -> HookResult:
-            seen.append((context.value, context.state_class, context.old_value, context.old_state_class))
+            seen.append((context.value, context.state_class, context.old_value))
             return HookResult.modify(PLAIN + "!")
 
         state.set(SCOUT, "k", PLAIN, **SENSITIVE)
         state.set(SCOUT, "k", PLAIN, **SENSITIVE)
         assert seen == [
-            (PLAIN, StateClass.SENSITIVE, None, None),
-            (PLAIN, StateClass.SENSITIVE, PLAIN + "!", StateClass.SENSITIVE),
+            (PLAIN, StateClass.SENSITIVE, None),
+            (PLAIN, StateClass.SENSITIVE, PLAIN + "!"),
         ]
         assert state.get(SCOUT, "k") == PLAIN + "!"
         assert all(execution.input["value"] == "[redacted]" for execution in state.hooks.history("seer"))
@@ -191,7 +191,7 @@ def test_what_hooks_show_does_not_show_it(tmp_path: pathlib.Path, caplog: pytest
 
         with caplog.at_level(logging.INFO):
             state.set(SCOUT, "k", PLAIN, **SENSITIVE)
-            state.set(SCOUT, "k", "no secret any more")
+            state.set(SCOUT, "k", "no secret any more", state_class=StateClass.STANDARD)
             assert state.hooks.drain(10)
         assert PLAIN not in caplog.text
         assert "no secret any more" in caplog.text
@@ -219,3 +219,117 @@ def test_it_is_not_given_to_a_replay(tmp_path: pathlib.Path) -> None:
         # The second one asked for it, and was given nothing of it.
         assert looked == ["[redacted]"]
         assert PLAIN not in repr(report)
+
+
+def test_a_write_that_chose_no_class_does_not_unseal(state: sk.StateManager) -> None:
+    handle = state.scope(SCOUT)
+    state.set(SCOUT, "k", PLAIN, **SENSITIVE)
+
+    def in_a_batch() -> None:
+        with state.batch() as batch:
+            batch.set(SCOUT, "other", 1)
+            batch.set(SCOUT, "k", "plain")
+
+    for write in (
+        lambda: state.set(SCOUT, "k", "plain"),
+        lambda: handle.set("k", "plain"),
+        lambda: handle.__setitem__("k", "plain"),
+        lambda: handle.update(k="plain"),
+        lambda: handle._replace("k", "plain"),
+        lambda: state.set(SCOUT, "k", "p" * (5 << 20)),
+        in_a_batch,
+    ):
+        with pytest.raises(errors.AccessDenied, match="sealed") as refused:
+            write()
+        assert refused.value.code == "seal.class"
+        assert (state.get(SCOUT, "k"), state.list_keys(SCOUT)) == (PLAIN, ["k"])
+    state.set(SCOUT, "k", "chosen", state_class=StateClass.STANDARD)
+    state.set(SCOUT, "k", "and again")
+    state.set(SCOUT, "k", PLAIN, **SENSITIVE)
+    state.delete(SCOUT, "k")
+    state.set(SCOUT, "k", "new")
+    state.set(SCOUT, "short", PLAIN, ttl_s=0.001, **SENSITIVE)
+    while state.exists(SCOUT, "short"):
+        pass
+    state.set(SCOUT, "short", "new")
+
+
+def test_an_agent_does_not_unseal_what_somebody_sealed_in_its_scope(
+    state: sk.StateManager, tmp_path: pathlib.Path
+) -> None:
+    state.save_agent_state("scout", {"messages": [], "context": {"diagnosis": "?"}})
+    (key,) = state.list_keys(SCOUT, "context/diagnosis")
+    state.set(SCOUT, key, PLAIN, **SENSITIVE)
+    loaded = state.load_agent_state("scout")
+    assert loaded["context"] == {"diagnosis": PLAIN}
+    with pytest.raises(errors.AccessDenied):
+        state.save_agent_state("scout", loaded | {"context": {"diagnosis": PLAIN + "!"}})
+    state.flush()
+    assert PLAIN.encode() not in files_of(tmp_path)
+
+
+def test_whatever_a_hook_opened_is_not_in_what_it_leaves(tmp_path: pathlib.Path) -> None:
+    def keeps(context: sk.HookContext) -> None:
+        context.recorded(lambda: context.old_value)
+
+    def keeps_all(context: sk.HookContext) -> None:
+        context.recorded(lambda: [each.value for each in context.operations or ()])
+
+    def keeps_another(context: sk.HookContext) -> None:
+        context.recorded(lambda: context.state.get(ANNA, "note"))
+
+    def refuses(context: sk.HookContext) -> HookResult:
+        return HookResult.cancel(f"not {context.value}")
+
+    with sk.open(tmp_path / "store", sealing_keys=[KEY]) as state:
+        state.set(ANNA, "note", PLAIN, **SENSITIVE)
+        for number, (points, hook) in enumerate(
+            (
+                (("delete", "set"), keeps),
+                (("batch",), keeps_all),
+                (("clear", "set"), keeps_another),
+            )
+        ):
+            for point in points:
+                state.hooks.before(point, name=f"keeps-{number}-{point}")(hook)
+        state.hooks.before("set", key="refused/*", name="refuses")(refuses)
+        for name in ("a", "b"):
+            state.set(SCOUT, name, PLAIN, **SENSITIVE)
+        state.set(SCOUT, "b", "open", state_class=StateClass.STANDARD)
+        state.delete(SCOUT, "a")
+        with state.batch() as batch:
+            batch.set(SCOUT, "c", PLAIN, **SENSITIVE)
+        with pytest.raises(errors.HookVeto):
+            state.set(SCOUT, "refused/a", PLAIN, **SENSITIVE)
+        state.clear_scope(SCOUT)
+        assert len(list(state.hooks.history("refuses"))) == 1
+        assert state.hooks.drain(10)
+    assert PLAIN.encode() not in files_of(tmp_path / "store")
+
+
+def test_a_replay_does_not_show_what_it_seals(tmp_path: pathlib.Path) -> None:
+    def hook(context: sk.HookContext, state: sk.StateManager | None = None) -> None:
+        if state is not None:
+            state.set(SCOUT, "made", PLAIN, **SENSITIVE)
+            state.scope(SCOUT, **SENSITIVE)["made too"] = PLAIN
+
+    with sk.open(tmp_path / "store", sealing_keys=[KEY], allow_replay=True) as state:
+        state.hooks.before("set", name="hook")(hook)
+        state.set(SCOUT, "k", 1)
+        state.hooks.drain(10)
+        report = state.replay.what_if(state.replay.select(hook="hook"), {"value": 2})
+        assert [item.status for item in report] == ["different"]
+        assert PLAIN not in f"{report} {report!r} {[item.document() for item in report]}"
+
+
+def test_hooks_that_show_values_do_not_need_the_key(tmp_path: pathlib.Path) -> None:
+    with sk.open(tmp_path / "store", sealing_keys=[KEY]) as state:
+        state.set(SCOUT, "k", PLAIN, **SENSITIVE)
+    with sk.open(tmp_path / "store") as state:
+        debugging = Debugging(values=True)
+        state.hooks.register(debugging, name="debugging")
+        state.hooks.register(Logging(show_value=True), name="logging")
+        state.delete(SCOUT, "k")
+        assert state.hooks.drain(10)
+        assert [trace.old_value for trace in debugging.traces()] == ["[redacted]"]
+        assert [stats.failed_count for stats in state.hooks.stats()] == [0, 0]

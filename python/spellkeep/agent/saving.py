@@ -189,17 +189,17 @@ class Saver:
         batch, steps = Batch(handle.store), self._steps
         replaced = 0
         if not self._has(AGENT) and (change or label is not None):
-            batch.set(handle.scope, AGENT, {"schema": SCHEMA}, if_version=0, state_class=handle.state_class)
+            batch.set(handle.scope, AGENT, {"schema": SCHEMA}, if_version=0)
         for key, value in put.items():
             replaced += self._put(batch, key, value)
         for number, message in enumerate(change.appended, end):
-            batch.set(handle.scope, numbered(MESSAGE, number), message, if_version=0, state_class=handle.state_class)
+            batch.set(handle.scope, numbered(MESSAGE, number), message, if_version=0)
         if not len(batch) and label is None:
             return 0
         # A removal leaves no entry that tells of it, so a step does.
         if len(batch) - replaced > 1 or label is not None or any(map(is_gone, put.values())):
             step = {"records": len(batch) + 1} | ({} if label is None else {"label": label})
-            batch.set(handle.scope, numbered(STEP, steps), step, if_version=0, state_class=handle.state_class)
+            batch.set(handle.scope, numbered(STEP, steps), step, if_version=0)
             stepped = 1
         else:
             stepped = 0
@@ -223,7 +223,7 @@ class Saver:
         stamp = handle._stamp(key)
         if stamp is None:
             if not is_gone(value):
-                batch.set(handle.scope, key, value, if_version=0, state_class=handle.state_class)
+                batch.set(handle.scope, key, value, if_version=0)
             elif self._is_inherited(key):
                 batch.set(handle.scope, key, GONE, if_version=0)
             return 0
@@ -232,7 +232,7 @@ class Saver:
         if is_gone(value) and not self._is_inherited(key):
             batch.delete(handle.scope, key, if_version=stamp[0])
         else:
-            batch.set(handle.scope, key, value, if_version=stamp[0], state_class=handle.state_class)
+            batch.set(handle.scope, key, value, if_version=stamp[0])
         return 1
 
     def _is_inherited(self, key: str) -> bool:

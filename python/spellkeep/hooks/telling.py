@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spellkeep.batch import Batch
 from spellkeep.hooks.log import HookLog, Row
-from spellkeep.redaction import Redactor
+from spellkeep.redaction import HIDDEN, Redactor
 
 if TYPE_CHECKING:
     from spellkeep.store import StateManager
@@ -28,7 +28,7 @@ def write_now(
         log.add(
             batch,
             [row],
-            {} if error is None else {0: said(error)},
+            {} if error is None else {0: said(error, shows=not context._saw_sealed)},
             shown_input(context) | {"as_of": state.last_version},
             answered,
         )
@@ -36,14 +36,14 @@ def write_now(
         log.written()
 
 
-def said(error: BaseException) -> str:
-    """An error or a refusal, without secrets."""
+def said(error: BaseException, *, shows: bool = True) -> str:
+    """An error or a refusal, without secrets; no more than its class where it `shows` nothing."""
     cause = error.__cause__
     if cause is not None:
         # No more than the class: the text of what a hook raised may hold what it was given.
         return type(cause).__name__
     reason = getattr(error, "reason", None)
-    return _redactor.text(reason) if isinstance(reason, str) else type(error).__name__
+    return _redactor.text(reason) if shows and isinstance(reason, str) else type(error).__name__
 
 
 def shown_input(context: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def shown_input(context: Any) -> dict[str, Any]:
         given |= {"scope": str(context.scope), "key": context.key, "version": context.version}
     given |= {name: said for name in ("correlation", "actor") if (said := getattr(context, name)) is not None}
     if context.value_bytes and context.value_bytes <= _INPUT_BYTES_MAX:
-        given["value"] = _redactor.entry(context.key, context.value, context.state_class)
+        given["value"] = HIDDEN if context._saw_sealed else _redactor.given(context)
     if context.operations is not None:
         given["operations"] = [
             {"operation": each.operation, "scope": str(each.scope), "key": each.key}

@@ -109,7 +109,7 @@ class Sandbox:
 
     def scope(self, scope: StateScope, *, state_class: StateClass = StateClass.STANDARD) -> SandboxScope:
         """As ``StateManager.scope``."""
-        return SandboxScope(self, scope)
+        return SandboxScope(self, scope, state_class)
 
     # writing
 
@@ -120,11 +120,21 @@ class Sandbox:
         self.writes.append((operation, str(scope), key, value))
         return self.last_version
 
-    def set(self, scope: StateScope, key: str, value: Any, *, if_version: int | None = None, **how: Any) -> int:
+    def set(
+        self,
+        scope: StateScope,
+        key: str,
+        value: Any,
+        *,
+        if_version: int | None = None,
+        state_class: StateClass | None = None,
+        **how: Any,
+    ) -> int:
         """As ``StateManager.set``, here only; it does not expire."""
         encoded = encode(value)
         self._expect(scope, key, if_version)
-        version = self._write("set", scope, key, decode(encoded))
+        # What was written is shown in reports.
+        version = self._write("set", scope, key, HIDDEN if is_sealed(state_class) else decode(encoded))
         self._over[scope, key] = (encoded, version)
         return version
 
@@ -224,15 +234,16 @@ class SandboxBatch:
 class SandboxScope(MutableMapping[str, Any]):
     """One scope of a sandbox."""
 
-    def __init__(self, sandbox: Sandbox, scope: StateScope) -> None:
+    def __init__(self, sandbox: Sandbox, scope: StateScope, state_class: StateClass = StateClass.STANDARD) -> None:
         self._sandbox = sandbox
         self.scope = scope
+        self._state_class = state_class
 
     def __getitem__(self, key: str) -> Any:
         return self._sandbox.entry(self.scope, key).value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._sandbox.set(self.scope, key, value)
+        self._sandbox.set(self.scope, key, value, state_class=self._state_class)
 
     def __delitem__(self, key: str) -> None:
         if not self._sandbox.delete(self.scope, key):
@@ -250,7 +261,7 @@ class SandboxScope(MutableMapping[str, Any]):
 
     def set(self, key: str, value: Any, **how: Any) -> int:
         """As ``ScopeHandle.set``, here only."""
-        return self._sandbox.set(self.scope, key, value, **how)
+        return self._sandbox.set(self.scope, key, value, **{"state_class": self._state_class} | how)
 
     def version(self, key: str) -> int:
         """The version under `key`, or 0."""

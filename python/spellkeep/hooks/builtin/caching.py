@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spellkeep.hooks.base import Observer
+from spellkeep.redaction import is_sealed
 from spellkeep.scope import StateScope
 
 
@@ -32,9 +33,9 @@ class Caching(Observer):
         self.hit_count = self.miss_count = 0
 
     def decide(self, context: Any) -> None:
-        """Keep the value, or forget what is gone."""
+        """Keep the value, or forget what is gone or sealed."""
         with self._lock:
-            if context.operation == "set":
+            if context.operation == "set" and not is_sealed(context.state_class):
                 self._values[context.scope, context.key] = context.value
             elif context.operation == "clear":
                 for place in [place for place in self._values if place[0] == context.scope]:

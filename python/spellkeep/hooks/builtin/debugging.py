@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from spellkeep.errors import LimitExceeded
 from spellkeep.hooks.base import Observer
-from spellkeep.redaction import Redactor
+from spellkeep.redaction import HIDDEN, Redactor
 
 
 class Trace(NamedTuple):
@@ -47,9 +47,9 @@ class Debugging(Observer):
         """Keep it."""
         value = old = None
         if self._values:
-            value = self._redactor.entry(context.key, context.value, context.state_class)
-            if (old := getattr(context, "old_value", None)) is not None:
-                old = self._redactor.entry(context.key, old, getattr(context, "old_state_class", None))
+            value = self._redactor.given(context)
+            old, is_sealed = getattr(context, "_old_shown", (None, False))
+            old = HIDDEN if is_sealed else self._redactor.entry(context.key, old)
         with self._lock:
             self._count += 1
             self._traces.append(

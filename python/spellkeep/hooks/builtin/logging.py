@@ -42,9 +42,7 @@ class Logging(Observer):
             return
         parts = [context.operation, str(context.scope), *([] if context.key is None else [repr(context.key)])]
         if self._show_value and context.operation == "set":
-            parts.append(
-                repr(self._redactor.entry(context.key, context.value, context.state_class))[: self._value_chars]
-            )
+            parts.append(repr(self._redactor.given(context))[: self._value_chars])
         if context.correlation is not None:
             parts.append(f"correlation={context.correlation}")
         self._logger.log(self._level, "%s version=%d", self._redactor.text(" ".join(parts)), context.version)

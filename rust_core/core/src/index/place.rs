@@ -22,6 +22,8 @@ pub struct Place<'m> {
     pub(super) expires_us: Option<u64>,
     /// The live version; 0 when there is no live value.
     pub live_lsn: Lsn,
+    /// Whether that value is sealed.
+    pub is_sealed: bool,
     /// Where the key's last record stands; 0 when it never had one.
     pub prev_pos: Pos,
 }

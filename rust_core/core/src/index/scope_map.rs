@@ -13,7 +13,7 @@ use super::table::Table;
 use super::undo::Undo;
 use crate::env::ExpiryClock;
 use crate::env::thread::Alarm;
-use crate::record::{Kind, Lsn, Pos};
+use crate::record::{Kind, Lsn, Pos, StateClass};
 use crate::sync::WriteToken;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Ordering};
 
@@ -185,12 +185,14 @@ impl ScopeMap {
             let set_lsn = if entry.meta().kind == Kind::Set { entry.meta().lsn } else { 0 };
             let kept_lsn = if self.is_kept(entry) { set_lsn } else { 0 };
             let expires_us = if kept_lsn == 0 { None } else { entry.expires_us() };
-            (set_lsn, kept_lsn, expires_us, entry.meta().pos, entry.value_len())
+            let is_sealed = entry.meta().class == StateClass::Sensitive;
+            (set_lsn, kept_lsn, expires_us, is_sealed, entry.meta().pos, entry.value_len())
         });
-        let (set_lsn, kept_lsn, expires_us, prev_pos, old_bytes) = seen.unwrap_or((0, 0, None, 0, 0));
+        let (set_lsn, kept_lsn, expires_us, is_sealed, prev_pos, old_bytes) = seen.unwrap_or((0, 0, None, false, 0, 0));
         let expired = expires_us.is_some_and(|expires_us| expires_us <= self.shared.clock.now_us());
         let live_lsn = if expired { 0 } else { kept_lsn };
-        Place { map: self, guard, hash, old_bytes, set_lsn, kept_lsn, expires_us, live_lsn, prev_pos }
+        let is_sealed = is_sealed && live_lsn != 0;
+        Place { map: self, guard, hash, old_bytes, set_lsn, kept_lsn, expires_us, live_lsn, is_sealed, prev_pos }
     }
 
     /// Hides every entry written before `lsn`, at once for all readers. Cost: O(1), without the freeing of what it returns.

@@ -36,6 +36,7 @@ pub struct Draft {
     key_end: usize,
     expires_us: Option<u64>,
     has_fields: bool,
+    keeps_seal: bool,
 }
 
 impl Default for Draft {
@@ -49,6 +50,7 @@ impl Default for Draft {
             key_end: 0,
             expires_us: None,
             has_fields: false,
+            keeps_seal: false,
         }
     }
 }
@@ -64,7 +66,7 @@ impl Draft {
         self.scope_end = self.buf.len();
         self.value_end = self.scope_end;
         self.key_end = self.scope_end;
-        (self.expires_us, self.has_fields) = (None, false);
+        (self.expires_us, self.has_fields, self.keeps_seal) = (None, false, false);
     }
 
     /// Where the encoded value is appended, between `begin` and `end`.
@@ -117,6 +119,18 @@ impl Draft {
     /// What it does.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it may not take the place of a sealed value, since nobody chose its class; `begin` says it may.
+    #[inline]
+    pub fn keeps_seal(&self) -> bool {
+        self.keeps_seal && self.class != StateClass::Sensitive
+    }
+
+    /// See [`Draft::keeps_seal`].
+    #[inline]
+    pub fn keep_seal(&mut self, keeps_seal: bool) {
+        self.keeps_seal = keeps_seal;
     }
 
     /// Class of the value.

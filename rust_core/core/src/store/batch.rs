@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::commit::{check_version, meta_of};
+use super::commit::{check_seal, check_version, meta_of};
 use super::{Store, StoreError};
 use crate::index::{Place, ScopeMap};
 use crate::record::{Draft, FLAG_BATCH, FLAG_BATCH_LAST, Kind, Lsn, Pos};
@@ -96,6 +96,7 @@ impl Batch {
         for (index, op) in self.ops.iter().enumerate() {
             let at = self.locate(index);
             check_version(op.if_version, &at, index)?;
+            check_seal(&op.draft, &at)?;
             if op.draft.kind() != Kind::Delete || at.live_lsn != 0 {
                 plan.push((index, at.prev_pos));
             }

@@ -27,6 +27,11 @@ pub(super) fn check_version(if_version: Option<Lsn>, at: &Place<'_>, index: usiz
 }
 
 #[inline]
+pub(super) fn check_seal(draft: &Draft, at: &Place<'_>) -> Result<(), StoreError> {
+    if at.is_sealed && draft.keeps_seal() { Err(StoreError::Sealed) } else { Ok(()) }
+}
+
+#[inline]
 pub(super) fn meta_of(draft: &Draft, lsn: Lsn, pos: Pos, time_us: u64) -> Meta {
     let expires = draft.expires_us().is_some();
     Meta::new((lsn, pos), time_us, draft.key().len(), draft.kind(), draft.class(), expires)
@@ -37,7 +42,7 @@ impl Store {
     /// says so. Never waits.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when `if_version` is not the live version (0 = none); [`StoreError::Busy`] and
+    /// [`StoreError::Sealed`] when it would take the place of a sealed value and keeps seals; [`StoreError::Conflict`] when `if_version` is not the live version (0 = none); [`StoreError::Busy`] and
     /// [`StoreError::TooBig`] when the commit would have to wait; nothing was written then.
     #[inline]
     pub fn try_set(&self, map: &ScopeMap, draft: &mut Draft, if_version: Option<Lsn>) -> Result<Lsn, StoreError> {
@@ -46,6 +51,7 @@ impl Store {
         let mut append = self.wal.append(draft.frame_len())?;
         let at = map.locate(draft.key());
         check_version(if_version, &at, 0)?;
+        check_seal(draft, &at)?;
         let lsn = Self::put(&mut append, &at, draft, time_us);
         append.done();
         if draft.expires_us().is_some() {

@@ -55,6 +55,11 @@ pub enum StoreError {
         /// Which operation of a batch it was.
         index: usize,
     },
+    /// A sealed value would have been replaced by one that is not, and nobody asked for that. Nothing was written.
+    #[error(
+        "the value there is sealed; say state_class=StateClass.SENSITIVE, or the class that it is to have from now on"
+    )]
+    Sealed,
     /// No room just now. Call [`Store::make_room`] where waiting is fine, then try again.
     #[error("busy")]
     Busy,
@@ -85,6 +90,7 @@ impl Coded for StoreError {
         match self {
             Self::Wal(e) => e.code(),
             Self::Conflict { .. } => "cas.version_mismatch",
+            Self::Sealed => "seal.class",
             Self::Busy | Self::TooBig => "store.busy",
             Self::ViewEnded(_) => "view.ended",
             Self::TooManyViews => "view.count",

@@ -37,8 +37,8 @@ pub enum SealError {
 pub struct SealingKeys {
     /// The first one seals, all of them open.
     keys: Vec<([u8; SEALING_KEY_BYTES], SealingKeyId)>,
-    /// Random, and another one at each opening. With counter and clock it makes a nonce that is never given twice, not
-    /// even by two copies of a machine that was stopped in between.
+    /// Random, and another one at each opening. With counter and clock it makes a nonce that is not given twice, nor by two
+    /// copies of a stopped machine, as long as their clocks differ.
     opening: [u8; 16],
     sealed_count: AtomicU64,
 }

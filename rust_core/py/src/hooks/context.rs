@@ -14,7 +14,7 @@ use super::{HookTable, Point, input_digest};
 use crate::correlation;
 use crate::errors::raise;
 use crate::scope::StateScope;
-use crate::store::{Shared, class_of, decode_sealed, live, value_of};
+use crate::store::{Shared, class_of, decode_sealed, live, opened_count, value_of};
 use crate::value::{decode, encode_into};
 
 /// What one execution may record.
@@ -41,6 +41,8 @@ pub struct HookContext {
     operations: Option<Py<PyTuple>>,
     /// Not there before something is recorded: most hooks record nothing.
     recorded: OnceLock<Mutex<Recorded>>,
+    /// How many sealed values the thread had opened before.
+    opened_before: u64,
     table: Py<HookTable>,
 }
 
@@ -112,6 +114,7 @@ impl HookContext {
             metadata: OnceLock::new(),
             operations: None,
             recorded: OnceLock::new(),
+            opened_before: opened_count(),
             table,
         }
     }
@@ -119,10 +122,11 @@ impl HookContext {
     /// As it is, but with what `draft` has now.
     pub fn changed(&self, py: Python<'_>, draft: &Draft) -> PyResult<Self> {
         let (table, map) = (self.table.clone_ref(py), self.map.as_ref().expect("what is changed has a scope"));
-        let next = match self.point {
+        let mut next = match self.point {
             Point::Set => Self::of_set(table, &self.shared, map, draft, self.if_version),
             point => Self::of_call(table, &self.shared, point, map, Some(draft), self.if_version.unwrap_or(0)),
         };
+        next.opened_before = self.opened_before;
         if let Some(metadata) = self.metadata.get() {
             let kept = next.metadata.set(metadata.clone_ref(py));
             debug_assert!(kept.is_ok());
@@ -147,8 +151,19 @@ impl HookContext {
         })
     }
 
+    /// Whether a hook can know what is sealed: it is about that, or something sealed was opened since it began.
+    fn saw_sealed(&self) -> bool {
+        self.class == StateClass::Sensitive as u8 || opened_count() != self.opened_before
+    }
+
     fn recorded_yet(&self) -> Option<MutexGuard<'_, Recorded>> {
         Some(self.recorded.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_of_secret_key(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(key) = self.key(py)? else { return Ok(false) };
+        let find = || PyResult::Ok(py.import("spellkeep.redaction")?.getattr("is_secret_key")?.unbind());
+        IS_SECRET_KEY.get_or_try_init(py, find)?.bind(py).call1((key,))?.is_truthy()
     }
 
     /// What the hook that ran last recorded.
@@ -245,15 +260,11 @@ impl HookContext {
         encode_into(py, &function.call0()?, self.shared.limits(StateClass::Standard), &mut bytes)?;
         // As a replay will give it.
         let made = decode(py, &bytes, None)?;
-        if let Some(key) = self.key(py)? {
-            let find = || PyResult::Ok(py.import("spellkeep.redaction")?.getattr("is_secret_key")?.unbind());
-            let is_secret_key = IS_SECRET_KEY.get_or_try_init(py, find)?.bind(py);
-            if self.class == StateClass::Sensitive as u8 || is_secret_key.call1((key,))?.is_truthy()? {
-                // What stands for a secret keeps the execution from being replayed, and no more.
-                let hidden = py.import("spellkeep.redaction")?.getattr("HIDDEN")?;
-                bytes.clear();
-                encode_into(py, &hidden, self.shared.limits(StateClass::Standard), &mut bytes)?;
-            }
+        if self.saw_sealed() || self.is_of_secret_key(py)? {
+            // What stands for a secret keeps the execution from being replayed, and no more.
+            let hidden = py.import("spellkeep.redaction")?.getattr("HIDDEN")?;
+            bytes.clear();
+            encode_into(py, &hidden, self.shared.limits(StateClass::Standard), &mut bytes)?;
         }
         let recorded = self.recorded.get_or_init(Mutex::default);
         let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,12 +295,22 @@ impl HookContext {
         StateClass::from_byte(self.class).map(|class| class_of(py, class)).transpose()
     }
 
-    /// Class of the value that is there now; None: nothing is.
-    #[getter]
-    fn old_state_class<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// The value that is there now, or None; and whether there is one that is sealed, which is then not opened.
+    #[getter(_old_shown)]
+    fn old_shown<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
         let map = self.map.as_ref().filter(|_| self.point.has_key());
-        let class = map.and_then(|map| map.get(self.key_bytes(), |entry| entry.meta().class));
-        class.map(|class| class_of(py, class)).transpose()
+        let Some(map) = map else { return Ok((None, false)) };
+        match live(py, &self.shared, map, self.key_bytes())? {
+            Some(entry) if entry.meta().class == StateClass::Sensitive => Ok((None, true)),
+            Some(entry) => Ok((Some(value_of(py, None, map.scope(), &entry)?), false)),
+            None => Ok((None, false)),
+        }
+    }
+
+    /// Whether a hook can know what is sealed.
+    #[getter(_saw_sealed)]
+    fn py_saw_sealed(&self) -> bool {
+        self.saw_sealed()
     }
 
     /// The number of the class of the value; 0 of everything but a set.

@@ -286,6 +286,7 @@ fn said(hook: &Bound<'_, Hook>, answer: &Bound<'_, PyAny>, is_set: bool) -> PyRe
 fn redrafted(shared: &Shared, former: &Draft, value: &Bound<'_, PyAny>) -> PyResult<Draft> {
     let mut draft = Draft::default();
     draft.begin(Kind::Set, former.class(), former.scope());
+    draft.keep_seal(former.keeps_seal());
     shared.encode(value, former.class(), (former.scope(), former.key()), draft.value_buf())?;
     let current = correlation::current(value.py())?;
     draft.end_with(former.key(), Fields { expires_us: former.expires_us(), origin: current.origin() });

@@ -108,7 +108,7 @@ impl Batch {
     ) -> PyResult<()> {
         self.shared.check().map_err(|e| to_py(scope.py(), e))?;
         let class = self::state_class(state_class, StateClass::Standard)?;
-        let how = How { if_version, class, ttl: ttl_s, acknowledge: false };
+        let how = How { if_version, class, keeps_seal: state_class.is_none(), ttl: ttl_s, acknowledge: false };
         let map = self.map(scope);
         let mut draft = Draft::default();
         write::draft_value(&self.shared, &mut draft, &map, key_str(key)?, value, how)?;

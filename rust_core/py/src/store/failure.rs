@@ -53,6 +53,7 @@ pub fn to_py(py: Python<'_>, error: StoreError) -> PyErr {
     let error = match error {
         StoreError::Wal(error) => error,
         StoreError::ViewEnded(_) => return raise(py, "ViewEnded", code, &detail, None),
+        StoreError::Sealed => return raise(py, "AccessDenied", code, &detail, None),
         StoreError::TooManyViews => return raise(py, "LimitExceeded", code, &detail, None),
         StoreError::Conflict { .. } | StoreError::Busy | StoreError::TooBig => {
             return raise(py, "Conflict", code, &detail, None);

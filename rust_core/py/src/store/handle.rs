@@ -72,7 +72,7 @@ impl ScopeHandle {
             &self.map,
             key_str(key)?,
             value,
-            How { if_version, class, ttl: ttl_s, acknowledge: true },
+            How { if_version, class, keeps_seal: state_class.is_none(), ttl: ttl_s, acknowledge: true },
         )
     }
 
@@ -92,7 +92,7 @@ impl ScopeHandle {
             &self.map,
             key_str(key)?,
             value,
-            How { if_version, class, ttl: ttl_s, acknowledge: false },
+            How { if_version, class, keeps_seal: state_class.is_none(), ttl: ttl_s, acknowledge: false },
         )
     }
 
@@ -127,7 +127,7 @@ impl ScopeHandle {
     /// Remove `key`; return the tombstone's version, or 0 when there was nothing.
     #[pyo3(signature = (key, *, if_version=None))]
     fn delete(&self, key: &Bound<'_, PyAny>, if_version: Option<Version>) -> PyResult<u64> {
-        let how = How { if_version, class: self.class, ttl: None, acknowledge: true };
+        let how = How { if_version, keeps_seal: true, class: self.class, ttl: None, acknowledge: true };
         write::delete(key.py(), &self.shared, &self.map, key_str(key)?, how)
     }
 
@@ -177,7 +177,8 @@ impl ScopeHandle {
     /// As ``_set_unacknowledged`` under ``prefix`` and ten digits, where nothing may be yet.
     #[pyo3(name = "_add_numbered")]
     fn add_numbered(&self, prefix: &str, number: u64, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let how = How { if_version: Some(Version::NONE), class: self.class, ttl: None, acknowledge: false };
+        let how =
+            How { if_version: Some(Version::NONE), keeps_seal: true, class: self.class, ttl: None, acknowledge: false };
         write::set(&self.shared, &self.map, numbered::Keys::new(prefix).name(number), value, how)
     }
 
@@ -185,7 +186,7 @@ impl ScopeHandle {
     /// anything was there.
     #[pyo3(name = "_replace")]
     fn replace(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<(u64, bool)> {
-        let how = How { if_version: None, class: self.class, ttl: None, acknowledge: false };
+        let how = How { if_version: None, keeps_seal: true, class: self.class, ttl: None, acknowledge: false };
         past::replace(&self.shared, &self.map, key_str(key)?, value, how)
     }
 
@@ -219,7 +220,7 @@ impl ScopeHandle {
     }
 
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let how = How { if_version: None, class: self.class, ttl: None, acknowledge: true };
+        let how = How { if_version: None, keeps_seal: true, class: self.class, ttl: None, acknowledge: true };
         write::set(&self.shared, &self.map, key_str(key)?, value, how).map(drop)
     }
 

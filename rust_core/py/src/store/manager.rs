@@ -132,7 +132,7 @@ impl Store {
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, StateClass::Standard)?;
-        let how = How { if_version, class, ttl: ttl_s, acknowledge: true };
+        let how = How { if_version, class, keeps_seal: state_class.is_none(), ttl: ttl_s, acknowledge: true };
         write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
     }
 
@@ -148,7 +148,7 @@ impl Store {
         state_class: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let class = self::state_class(state_class, StateClass::Standard)?;
-        let how = How { if_version, class, ttl: ttl_s, acknowledge: false };
+        let how = How { if_version, class, keeps_seal: state_class.is_none(), ttl: ttl_s, acknowledge: false };
         write::set(&self.shared, &self.map(scope), key_str(key)?, value, how)
     }
 
@@ -186,7 +186,7 @@ impl Store {
         key: &Bound<'_, PyAny>,
         if_version: Option<Version>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: StateClass::Standard, ttl: None, acknowledge: true };
+        let how = How { if_version, keeps_seal: true, class: StateClass::Standard, ttl: None, acknowledge: true };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
     }
 
@@ -198,7 +198,7 @@ impl Store {
         key: &Bound<'_, PyAny>,
         if_version: Option<Version>,
     ) -> PyResult<u64> {
-        let how = How { if_version, class: StateClass::Standard, ttl: None, acknowledge: false };
+        let how = How { if_version, keeps_seal: true, class: StateClass::Standard, ttl: None, acknowledge: false };
         write::delete(scope.py(), &self.shared, &self.map(scope), key_str(key)?, how)
     }
 

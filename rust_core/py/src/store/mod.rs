@@ -44,7 +44,7 @@ pub use manager::Store;
 pub use read::{EntryBuffer, Items};
 pub use read::{live, value_of};
 pub use read_view::ReadView;
-pub use sealing::decode_sealed;
+pub use sealing::{decode_sealed, opened_count};
 pub use ttl::{MaxAge, Ttl};
 
 /// The engine's store and what the binding adds: limits per state class, and hooks.

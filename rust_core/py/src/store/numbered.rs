@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use spellkeep_core::index::ScopeMap;
+use spellkeep_core::index::{Entry, ScopeMap};
 
 use super::Shared;
 use super::failure::{missing, to_py};
 use super::read::{live, value_of};
+use super::sealing::opened;
 use crate::value::encode_as;
 use spellkeep_core::record::StateClass;
 
@@ -71,6 +72,14 @@ pub fn values<'py>(
     Ok(found)
 }
 
+/// Whether an entry holds these bytes, sealed or not.
+fn is_same(py: Python<'_>, shared: &Shared, map: &ScopeMap, entry: &Entry, encoded: &[u8]) -> PyResult<bool> {
+    if entry.meta().class != StateClass::Sensitive {
+        return Ok(entry.value() == encoded);
+    }
+    Ok(opened(py, shared.sealing_keys(), entry.value(), (map.scope(), entry.key()))? == encoded)
+}
+
 /// Whether `value` of this class is stored under `key`, byte for byte.
 pub fn holds(
     shared: &Shared,
@@ -83,7 +92,10 @@ pub fn holds(
     shared.check().map_err(|e| to_py(py, e))?;
     let mut encoded = Vec::new();
     encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
-    Ok(live(py, shared, map, key.as_bytes())?.is_some_and(|entry| entry.value() == encoded))
+    match live(py, shared, map, key.as_bytes())? {
+        Some(entry) => is_same(py, shared, map, &entry, &encoded),
+        None => Ok(false),
+    }
 }
 
 /// How many of `values`, from the first on, are stored byte for byte under the keys from `start` on.
@@ -104,7 +116,7 @@ pub fn equal(
         };
         encoded.clear();
         encode_as(py, &value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
-        if encoded != entry.value() {
+        if !is_same(py, shared, map, &entry, &encoded)? {
             return Ok(index);
         }
     }
@@ -125,7 +137,9 @@ pub fn find(
     let (mut keys, mut encoded) = (Keys::new(prefix), Vec::new());
     encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
     for number in start..stop {
-        if live(py, shared, map, keys.key(number))?.is_some_and(|entry| entry.value() == encoded) {
+        if let Some(entry) = live(py, shared, map, keys.key(number))?
+            && is_same(py, shared, map, &entry, &encoded)?
+        {
             return Ok(Some(number));
         }
     }

@@ -199,7 +199,11 @@ impl Items {
         let pin = shared.pin();
         let entries = entries(py, shared, map, prefix)?;
         let (store, place) = (Arc::clone(shared), Arc::clone(map));
-        let whole = Box::new(move |entry| store.whole(pin.as_ref(), place.scope(), entry));
+        let whole = Box::new(move |entry| {
+            let found = store.whole(pin.as_ref(), place.scope(), entry);
+            // What a closed store does not find is not lost.
+            if found.is_err() { store.check().and(found) } else { found }
+        });
         Ok(Self::new(shared.sealing_keys(), map.scope(), entries, whole))
     }
 }

@@ -1,5 +1,6 @@
 //! Values of class Sensitive: sealed where they are written, opened where they are read.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
@@ -46,12 +47,22 @@ fn no_keys(py: Python<'_>) -> PyErr {
     raise(py, "AccessDenied", "seal.key", detail, None)
 }
 
-/// The encoded value that is sealed in `sealed`.
-fn opened(py: Python<'_>, keys: Option<&Arc<SealingKeys>>, sealed: &[u8], place: Place<'_>) -> PyResult<Vec<u8>> {
+thread_local! {
+    static OPENED_COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many sealed values this thread has opened.
+pub fn opened_count() -> u64 {
+    OPENED_COUNT.get()
+}
+
+/// The encoded value that is sealed in `sealed`. Errors: `seal.key`, `value.seal_broken`.
+pub fn opened(py: Python<'_>, keys: Option<&Arc<SealingKeys>>, sealed: &[u8], place: Place<'_>) -> PyResult<Vec<u8>> {
     let opened = match keys {
         Some(keys) => keys.open(sealed, place),
         None => Err(sealed_with(sealed).map_or(SealError::Broken, SealError::NoKey)),
     };
+    OPENED_COUNT.set(OPENED_COUNT.get() + 1);
     opened.map_err(|error| {
         let name = String::from_utf8_lossy(place.1);
         match error {

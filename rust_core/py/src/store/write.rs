@@ -29,6 +29,8 @@ thread_local! {
 pub struct How {
     pub if_version: Option<Version>,
     pub class: StateClass,
+    /// Whether nobody chose the class, so that it takes the place of no sealed value.
+    pub keeps_seal: bool,
     /// How long the value is there; None: for ever.
     pub ttl: Option<Ttl>,
     /// Whether to wait for the acknowledgement that the durability asks for.
@@ -46,6 +48,7 @@ pub fn draft_value(
     how: How,
 ) -> PyResult<()> {
     draft.begin(Kind::Set, how.class, map.scope());
+    draft.keep_seal(how.keeps_seal);
     shared.encode(value, how.class, (map.scope(), key.as_bytes()), draft.value_buf())?;
     let current = correlation::current_writing(value.py())?;
     let expires_us = how.ttl.map(|ttl| shared.expires_us(ttl.us()));
