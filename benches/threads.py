@@ -1,4 +1,7 @@
-"""Whether threads take from each other: one scope, 1 to 8 threads: ``python benches/threads.py --json FILE``."""
+"""Whether threads take from each other: one scope, 1 to 8 threads: ``python benches/threads.py --json FILE``.
+
+Beside them a dict of packed values, which takes no lock and keeps nothing: what is lost there is the interpreter's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from rivals import machine
 from rivals.alone import finish, options
+from rivals.contenders.by_hand import PackedDict
 from rivals.contenders.ours import Interval
 from rivals.race import REPEATS_MIN, race
 from rivals.results import Goal, Results
@@ -33,7 +37,8 @@ def main() -> int:
         method = (
             "Throughput of so many threads over that of one, all in turn in one run, "
             f"{repeats} repeats after one that warms up; each thread has keys of its own "
-            "in one scope of one store."
+            "in one scope of one store. Beside them, in the same turns, a dict of packed values, which "
+            "takes no lock and keeps nothing: what it loses is lost to the interpreter."
         )
         results = Results("threads", "Threads", method, machine.describe(folder))
         for kind in KINDS:
@@ -41,21 +46,28 @@ def main() -> int:
                 turns = []
                 for threads in COUNTS:
                     workload = Workload(f"{kind} {size}", kind, size_bytes, threads=threads)  # type: ignore[arg-type]
-                    turn = Turn(Interval, folder / f"{kind}-{size_bytes}-{threads}", workload)
-                    turn.name = str(threads)
-                    opened.callback(turn.close)
-                    turns.append(turn)
-                series = race(turns, repeats, 0.03 if chosen.quick else 0.1, 100_000)
-                for each in series[1:]:
+                    for made in (Interval, PackedDict):
+                        turn = Turn(made, folder / f"{made.__name__}-{kind}-{size_bytes}-{threads}", workload)
+                        turn.name = f"{made.__name__} {threads}"
+                        opened.callback(turn.close)
+                        turns.append(turn)
+                times = {
+                    each.name: each.repeats_us for each in race(turns, repeats, 0.03 if chosen.quick else 0.1, 100_000)
+                }
+                for threads in COUNTS[1:]:
                     # Throughput is the inverse of the time for one operation.
-                    found = ratio(series[0].repeats_us, each.repeats_us)
+                    ours, theirs = (
+                        ratio(times[f"{made.__name__} 1"], times[f"{made.__name__} {threads}"])
+                        for made in (Interval, PackedDict)
+                    )
                     goal = Goal(
-                        f"{kind} {size}, {each.name} threads",
-                        f"{kind}s per second of {each.name} threads / of one",
-                        found["median"],
+                        f"{kind} {size}, {threads} threads",
+                        f"{kind}s per second of {threads} threads / of one",
+                        ours["median"],
                         "ratio",
-                        at_least=0.95 if each.name == "8" else None,
-                        spread=(found["min"], found["max"]),
+                        at_least=0.95 if threads == COUNTS[-1] else None,
+                        spread=(ours["min"], ours["max"]),
+                        note=f"{PackedDict.name}: {theirs['median']:.2f}.",
                     )
                     results.goals.append(goal)
     return finish(results, chosen.json)

@@ -1,9 +1,15 @@
 //! The background thread: syncs every interval while there is something to sync, sleeps while there is not.
+//!
+//! It goes on looking once an interval for a second after the last record, since to wake it costs the writer a system call,
+//! and under a hypervisor an interrupt of another processor: more than the write itself. An agent writes now and then.
 
 use super::append::Status;
 use super::{Durability, Wal, held};
 use crate::env::thread::{Alarm, Background, monotonic_ms, park, park_ms};
 use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, Weak};
+
+/// For how long the thread looks for more before it has to be woken.
+const LOOKS_MS: u64 = 1000;
 
 /// The thread of a log, once started.
 #[derive(Default)]
@@ -56,15 +62,16 @@ impl Wal {
         self.background.wake();
     }
 
-    /// Whether there is nothing to drain; then the next append wakes the thread.
-    fn rest(&self) -> bool {
+    /// Whether there is nothing to drain. If so and `sleeps`, the next append wakes the thread.
+    fn rest(&self, sleeps: bool) -> bool {
         let mut state = held(&self.append);
         let done = match self.options.durability {
             Durability::Process => self.written_lsn.load(Ordering::Acquire),
             _ => self.synced_lsn(),
         };
-        state.thread_idle = state.last_lsn() == done || state.status == Status::Poisoned;
-        state.thread_idle
+        let rests = state.last_lsn() == done || state.status == Status::Poisoned;
+        state.thread_idle = rests && sleeps;
+        rests
     }
 
     /// Whether the ring is filling up. If not, an append tells the thread once it is: also when one has told it during the
@@ -79,6 +86,7 @@ impl Wal {
 
 fn run(weak: &Weak<Wal>) {
     let mut due_ms = monotonic_ms();
+    let mut busy_ms = due_ms;
     loop {
         let Some(wal) = weak.upgrade() else { return };
         if wal.background.stop.load(Ordering::Acquire) || wal.is_forked() {
@@ -86,13 +94,20 @@ fn run(weak: &Weak<Wal>) {
         }
         let interval_ms = wal.options.interval_ms;
         let requested = wal.background.sync_requested.swap(false, Ordering::AcqRel);
-        if !requested && wal.rest() {
+        let now_ms = monotonic_ms();
+        let sleeps = now_ms - busy_ms >= LOOKS_MS;
+        if !requested && wal.rest(sleeps) {
             drop(wal);
-            park();
-            due_ms = monotonic_ms() + interval_ms;
+            if sleeps {
+                park();
+                busy_ms = monotonic_ms();
+                due_ms = busy_ms + interval_ms;
+            } else {
+                park_ms(interval_ms);
+            }
             continue;
         }
-        let now_ms = monotonic_ms();
+        busy_ms = now_ms;
         if now_ms < due_ms && !wal.is_filling() && !requested {
             drop(wal);
             park_ms(due_ms - now_ms);
@@ -102,6 +117,61 @@ fn run(weak: &Weak<Wal>) {
         // An error has poisoned the log, which every later call reports; the thread has nobody to tell.
         if wal.drain(requested || wal.options.durability != Durability::Process).is_err() {
             due_ms = now_ms + 1000;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::env::Env;
+    use crate::record::{Draft, Frame, Kind, Lsn, Mark, Pos, StateClass};
+    use crate::wal::{Replay, WalError, WalOptions};
+
+    struct Empty;
+
+    impl Replay for Empty {
+        fn begin(&mut self, _: &[u8; 16], _: Pos) -> Result<Mark, WalError> {
+            Ok(Mark::START)
+        }
+
+        fn apply(&mut self, _: &Frame<'_>, _: Pos) {}
+    }
+
+    fn until(mut holds: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not come to that");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_writer_wakes_the_thread_only_after_a_second_without_writes() {
+        let env = Env { threads: true, ..Env::memory() };
+        let options = WalOptions { interval_ms: 5, mapped_ring: Some(true), ..WalOptions::default() };
+        let (wal, _) = Wal::open(env, options, &mut Empty).unwrap();
+        let idle = || held(&wal.append).thread_idle;
+        let append = || -> Lsn {
+            let mut draft = Draft::of(Kind::Set, StateClass::Standard, b"s", b"key", b"value");
+            let mut append = wal.append(draft.frame_len()).unwrap();
+            let (lsn, _) = append.push(&mut draft, 1, 0, 0);
+            append.done();
+            lsn
+        };
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let first = append();
+            until(|| wal.synced_lsn() >= first);
+            let looked = !idle();
+            // It has not been asked in time where the machine stood still.
+            assert!(looked || begun.elapsed() >= Duration::from_millis(LOOKS_MS));
+            let second = append();
+            until(|| wal.synced_lsn() >= second);
+            until(idle);
+            assert!(begun.elapsed() >= Duration::from_millis(LOOKS_MS));
         }
     }
 }
