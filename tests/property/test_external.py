@@ -20,13 +20,16 @@ HIDDEN = "[redacted]"
 LOOKS = re.compile(
     r"(?a:\b)sk-[A-Za-z0-9_-]{16,}"
     r"|(?a:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?a:\b)"
-    r"|(?a:\b)gh[pousr]_[A-Za-z0-9]{20,}"
+    r"|(?a:\b)(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"
+    r"|(?a:\b)glpat-[A-Za-z0-9_-]{16,}"
     r"|(?a:\b)xox[abprs]-[A-Za-z0-9-]{10,}"
     r"|(?a:\b)AIza[A-Za-z0-9_-]{30,}"
+    r"|(?a:\b)hf_[A-Za-z0-9]{30,}"
+    r"|(?a:\b)[sr]k_live_[A-Za-z0-9]{16,}"
     r"|(?a:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
     r"|(?a:\b)[bB][eE][aA][rR][eE][rR]\s+[A-Za-z0-9._~+/-]{8,}=*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?<=://)[^/\s:@]+:[^/\s:@]+(?=@)"
+    r"|(?<=://)[^/\s:@]*:[^/\s:@]+(?=@)"
 )
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 WORDS = {"password", "secret", "cookie"}
@@ -52,6 +55,7 @@ secrets = st.one_of(
     st.builds("gh{}_{}".format, st.sampled_from("pousr"), _long),
     st.builds("xox{}-{}".format, st.sampled_from("abprs"), _long),
     _long.map(lambda tail: f"AIza{tail}"),
+    st.builds("{}{}".format, st.sampled_from(["github_pat_", "glpat-", "hf_", "sk_live_", "rk_live_"]), _long),
     _long.map(lambda tail: f"eyJ{tail}.{tail}.{tail}"),
     st.builds("{} {}==".format, st.sampled_from(["Bearer", "bearer", "BEARER", "bEaReR"]), _long),
     _long.map(lambda tail: f"-----BEGIN RSA PRIVATE KEY-----\n{tail}\n-----END RSA PRIVATE KEY-----"),
@@ -59,7 +63,7 @@ secrets = st.one_of(
 plain = st.text(st.sampled_from("abcxyz ,.\n\udc80é密-_0123"), max_size=12)
 # A space on each side, so that what is planted stays what it is.
 planted = st.builds("{} {} {}".format, plain, secrets, plain)
-addresses = st.builds("{} postgres://anna:{}@db {}".format, plain, _long, plain)
+addresses = st.builds("{} redis://{}:{}@db {}".format, plain, st.sampled_from(["", "anna"]), _long, plain)
 texts = st.one_of(plain, plain, planted, addresses, st.text(max_size=20))
 leaves = st.one_of(texts, st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False))
 names = st.one_of(st.sampled_from(NAMES), texts, st.integers(0, 9), st.tuples(texts, st.integers(0, 1)))

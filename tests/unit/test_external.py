@@ -61,6 +61,7 @@ def test_the_value_of_a_secret_field_is_left_out_whole_whatever_it_is(external: 
         *(f"gh{letter}_{TAIL}" for letter in "pousr"),
         *(f"xox{letter}-{TAIL}" for letter in "abprs"),
         f"AIza{TAIL}",
+        *(f"{start}{TAIL}" for start in ("github_pat_", "glpat-", "hf_", "sk_live_", "rk_live_")),
         f"eyJ{TAIL}.{TAIL}.{TAIL}",
         *(f"{word} {TAIL}==" for word in ("Bearer", "bearer", "BEARER", "bEaReR", "BeArEr")),
         f"-----BEGIN RSA PRIVATE KEY-----\n{TAIL}\n-----END RSA PRIVATE KEY-----",

@@ -83,6 +83,7 @@ def test_what_looks_like_a_secret_is_hidden_in_any_text(secret: str) -> None:
 
 def test_a_password_in_an_address_is_hidden_and_the_address_is_not() -> None:
     assert Redactor().text("postgres://anna:hunter2@db/x") == f"postgres://{HIDDEN}@db/x"
+    assert Redactor().text("redis://:hunter2@db/0") == f"redis://{HIDDEN}@db/0"
     assert Redactor().text("https://example.org:8080/a@b") == "https://example.org:8080/a@b"
 
 

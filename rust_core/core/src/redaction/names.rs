@@ -1,9 +1,11 @@
 //! Names of fields that hold secrets.
 
 /// Whole words of a name, so that max_tokens, author and keyboard stay what they are.
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 15] = [
     "password",
+    "passwords",
     "passwd",
+    "pwd",
     "passphrase",
     "secret",
     "secrets",
@@ -11,11 +13,12 @@ const WORDS: [&str; 12] = [
     "credentials",
     "authorization",
     "cookie",
+    "cookies",
     "otp",
     "pin",
     "cvv",
 ];
-/// Two words, one behind the other.
+/// Two words, one behind the other, the second of one or of many.
 const PAIRS: [(&str, &str); 12] = [
     ("api", "key"),
     ("access", "key"),
@@ -39,7 +42,11 @@ pub fn is_secret_name(name: &str) -> bool {
     let (mut last, mut count) = ("", 0);
     for word in words(name) {
         let is = |known: &str| word.eq_ignore_ascii_case(known);
-        if WORDS.into_iter().any(is) || PAIRS.iter().any(|(one, two)| is(two) && last.eq_ignore_ascii_case(one)) {
+        let one_of_many = word.strip_suffix(['s', 'S']).unwrap_or(word);
+        let is_pair = |(first, second): &(&str, &str)| {
+            last.eq_ignore_ascii_case(first) && one_of_many.eq_ignore_ascii_case(second)
+        };
+        if WORDS.into_iter().any(is) || PAIRS.iter().any(is_pair) {
             return true;
         }
         (last, count) = (word, count + 1);

@@ -12,8 +12,11 @@ pub(super) enum Kind {
     SecretKey,
     Amazon,
     GitHub,
+    GitLab,
     Slack,
     Google,
+    HuggingFace,
+    Stripe,
     WebToken,
     Bearer,
     PrivateKey,
@@ -21,12 +24,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::SecretKey,
         Self::Amazon,
         Self::GitHub,
+        Self::GitLab,
         Self::Slack,
         Self::Google,
+        Self::HuggingFace,
+        Self::Stripe,
         Self::WebToken,
         Self::Bearer,
         Self::PrivateKey,
@@ -39,13 +45,16 @@ impl Kind {
         match self {
             Self::SecretKey => r"(?-u:\b)sk-[A-Za-z0-9_-]{16,}",
             Self::Amazon => r"(?-u:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)",
-            Self::GitHub => r"(?-u:\b)gh[pousr]_[A-Za-z0-9]{20,}",
+            Self::GitHub => r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})",
+            Self::GitLab => r"(?-u:\b)glpat-[A-Za-z0-9_-]{16,}",
             Self::Slack => r"(?-u:\b)xox[abprs]-[A-Za-z0-9-]{10,}",
             Self::Google => r"(?-u:\b)AIza[A-Za-z0-9_-]{30,}",
+            Self::HuggingFace => r"(?-u:\b)hf_[A-Za-z0-9]{30,}",
+            Self::Stripe => r"(?-u:\b)[sr]k_live_[A-Za-z0-9]{16,}",
             Self::WebToken => r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
             Self::Bearer => r"(?-u:\b)(?i-u:bearer)\s+[A-Za-z0-9._~+/-]{8,}=*",
             Self::PrivateKey => r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
-            Self::Address => r"://([^/\s:@]+:[^/\s:@]+)@",
+            Self::Address => r"://([^/\s:@]*:[^/\s:@]+)@",
         }
     }
 

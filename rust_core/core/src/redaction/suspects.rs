@@ -7,7 +7,7 @@ use super::patterns::Kind;
 use crate::sync::OnceLock;
 
 /// How a secret begins. None is the beginning of another one.
-const BEGINNINGS: [(&str, Kind); 13] = [
+const BEGINNINGS: [(&str, Kind); 18] = [
     ("sk-", Kind::SecretKey),
     ("AKIA", Kind::Amazon),
     ("ASIA", Kind::Amazon),
@@ -16,8 +16,13 @@ const BEGINNINGS: [(&str, Kind); 13] = [
     ("ghu_", Kind::GitHub),
     ("ghs_", Kind::GitHub),
     ("ghr_", Kind::GitHub),
+    ("github_pat_", Kind::GitHub),
+    ("glpat-", Kind::GitLab),
     ("xox", Kind::Slack),
     ("AIza", Kind::Google),
+    ("hf_", Kind::HuggingFace),
+    ("sk_live_", Kind::Stripe),
+    ("rk_live_", Kind::Stripe),
     ("eyJ", Kind::WebToken),
     ("-----BEGIN ", Kind::PrivateKey),
     ("://", Kind::Address),
@@ -91,9 +96,9 @@ fn may_be(kind: Kind, bytes: &[u8], begun_len: usize) -> bool {
     let rest = &bytes[begun_len..];
     let run = |len: usize| rest.len() >= len && rest[..len].iter().all(|&byte| is_of_token(byte));
     match kind {
-        Kind::SecretKey | Kind::Amazon => run(16),
+        Kind::SecretKey | Kind::Amazon | Kind::GitLab | Kind::Stripe => run(16),
         Kind::GitHub => run(20),
-        Kind::Google => run(30),
+        Kind::Google | Kind::HuggingFace => run(30),
         Kind::WebToken => run(8),
         Kind::Slack | Kind::PrivateKey => true,
         Kind::Bearer => {
@@ -103,7 +108,7 @@ fn may_be(kind: Kind, bytes: &[u8], begun_len: usize) -> bool {
         Kind::Address => {
             let part = |from: usize| rest[from..].iter().take_while(|&&byte| is_of_address(byte)).count();
             let user = part(0);
-            user > 0 && rest.get(user) == Some(&b':') && {
+            rest.get(user) == Some(&b':') && {
                 let end = user + 1 + part(user + 1);
                 end > user + 1 && rest.get(end) == Some(&b'@')
             }

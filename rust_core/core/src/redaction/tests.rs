@@ -11,12 +11,34 @@ fn shown(text: &str) -> String {
 
 #[test]
 fn names_are_split_into_words() {
-    for name in ["password", "dbPassword", "API_KEY", "x-api-key", "HTTPCookie", "apiKey2", "token", "JWT", "a1Pin"] {
+    for name in [
+        "password",
+        "dbPassword",
+        "API_KEY",
+        "x-api-key",
+        "HTTPCookie",
+        "apiKey2",
+        "token",
+        "JWT",
+        "a1Pin",
+        "apiKeys",
+        "PWD",
+    ] {
         assert!(is_secret_name(name), "{name}");
     }
-    for name in
-        ["", "max_tokens", "keyboard", "PINned", "tokenA", "spin", "key api", "apiKeys", "schlüssel", "PASSWORDs"]
-    {
+    for name in [
+        "",
+        "max_tokens",
+        "keyboard",
+        "PINned",
+        "tokenA",
+        "spin",
+        "key api",
+        "apiKeyss",
+        "publicKeys",
+        "schlüssel",
+        "PASSWORDs",
+    ] {
         assert!(!is_secret_name(name), "{name}");
     }
 }
@@ -58,6 +80,9 @@ fn hostile_texts_take_linear_time() {
         "eyJaaaaaaaa.",
         "sk-aaaaaaaaaaaaaaaa ",
         "AKIA",
+        "hf_",
+        "sk_live_",
+        "github_pat_a",
         "xoxb-",
         "bear",
         "Bearer\u{a0}",
