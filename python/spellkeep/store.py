@@ -60,6 +60,8 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCal
         sealing_keys: Sequence[bytes] = (),
     ) -> Self:
         """See `open`."""
+        if path == ":memory:":
+            raise ValueError('":memory:" would be a directory of that name: a store without files is "memory:"')
         self = super().__new__(
             cls,
             None if path == "memory:" else path,
@@ -366,6 +368,7 @@ def open(
         Corrupted (log.damaged): stored bytes are not what was written. Nothing was changed.
         StorageFailed (storage.full, storage.read_only, storage.not_a_directory, storage.io): the system refused.
         LimitExceeded (store.option): an option is out of range.
+        ValueError: for ``":memory:"``, by which others mean ``"memory:"``.
     Cost: one sequential read of the log, a few syncs.
     """
     return StateManager(

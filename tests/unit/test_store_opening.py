@@ -35,6 +35,13 @@ def test_an_option_out_of_range_is_refused_by_name_and_makes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_others_call_a_store_in_memory_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='"memory:"'):
+        sk.open(":memory:")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "options",
     [
