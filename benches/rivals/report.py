@@ -137,7 +137,12 @@ def section(results: Results) -> list[str]:
     """One benchmark's part of the page."""
     where = results.machine
     lines = [f"## {results.title}", "", results.method, ""]
-    lines += [f"Measured {where['date']} at {where['commit']}, load {where['load']}: `{where['command']}`.", ""]
+    # Named each time: a section may be measured again on another machine than the others.
+    lines += [
+        f"Measured {where['date']} at {where['commit']} on {where['processor']}, load {where['load']}: "
+        f"`{where['command']}`.",
+        "",
+    ]
     if results.goals:
         lines += [*_goals(results.goals), ""]
     if any(row.ratio for row in results.rows):

@@ -6,9 +6,11 @@ use aho_corasick::packed::Searcher;
 use super::patterns::Kind;
 use crate::sync::OnceLock;
 
-/// How a secret begins. None is the beginning of another one.
+/// How a secret begins, or, where texts have lines of dashes, a part of it. None is the beginning of another one.
+///
+/// The search takes those whose places differ by eight together, by halves of their first three bytes: in another order,
+/// "search" and "weather" may look like one of them, and a look takes twice as long.
 const BEGINNINGS: [(&str, Kind); 18] = [
-    ("sk-", Kind::SecretKey),
     ("AKIA", Kind::Amazon),
     ("ASIA", Kind::Amazon),
     ("ghp_", Kind::GitHub),
@@ -23,12 +25,14 @@ const BEGINNINGS: [(&str, Kind); 18] = [
     ("hf_", Kind::HuggingFace),
     ("sk_live_", Kind::Stripe),
     ("rk_live_", Kind::Stripe),
+    ("sk-", Kind::SecretKey),
     ("eyJ", Kind::WebToken),
-    ("-----BEGIN ", Kind::PrivateKey),
+    ("BEGIN ", Kind::PrivateKey),
     ("://", Kind::Address),
 ];
-/// The beginning of "bearer", whose letters may be of any case.
-const BEAR: &str = "bear";
+/// The beginning of "bearer", whose letters may be of any case. Each letter more would double how many there are to look for: past
+/// 32 of all the look takes twice as long.
+const BEAR: &str = "bea";
 
 struct Beginnings {
     searcher: Searcher,
