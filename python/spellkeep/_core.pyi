@@ -49,6 +49,7 @@ __all__ = [
     "value_changed",
     "value_copies",
     "value_decode",
+    "value_difference",
     "value_encode",
     "value_use_registry",
     "value_view",
@@ -234,6 +235,14 @@ def value_changed(
 
 def value_copies(items: list[Any], parts: tuple[Any, ...]) -> list[Any]:
     """Copy objects that are made of nothing but their parts; no copy shares anything that could change."""
+
+def value_difference(
+    old: dict[Any, Any],
+    new: dict[Any, Any],
+    names: dict[Any, Any] | None = None,
+    name: Callable[[Any], Any] | None = None,
+) -> dict[Any, Any]:
+    """Find the entries of a dict that another one has not, or has with another value."""
 
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""

@@ -30,6 +30,7 @@ from spellkeep._core import DictView, Limits, Pictures, SequenceView, Tagged
 from spellkeep._core import value_changed as changed
 from spellkeep._core import value_copies as copies
 from spellkeep._core import value_decode as decode
+from spellkeep._core import value_difference as difference
 from spellkeep._core import value_encode as encode
 from spellkeep._core import value_view as view
 from spellkeep._kinds import codec_of
@@ -43,6 +44,7 @@ __all__ = [
     "changed",
     "copies",
     "decode",
+    "difference",
     "encode",
     "register",
     "registered_meanwhile",

@@ -29,6 +29,6 @@ mod _core {
     #[pymodule_export]
     use crate::value::{
         DictView, Limits, Pictures, SequenceView, Tagged, ViewIter, value_changed, value_copies, value_decode,
-        value_encode, value_use_registry, value_view,
+        value_difference, value_encode, value_use_registry, value_view,
     };
 }

@@ -57,6 +57,23 @@ def test_the_history_is_the_same_after_a_restart(tmp_path: Path) -> None:
         assert len(before) == 120
 
 
+def test_what_a_checkpoint_has_no_more_is_not_there_after_a_restart_either(tmp_path: Path) -> None:
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+        place = config(checkpoint_ns="")
+        for number, left in enumerate(["abcd", "ad", "bd", ""]):
+            versions = dict.fromkeys(left, number + 1)
+            checkpoint = _checkpoint(f"{number:04}", [])
+            checkpoint["channel_values"] = {channel: [channel] if channel < "c" else channel for channel in left}
+            checkpoint["channel_versions"] = versions
+            checkpoint["versions_seen"] = {f"node {channel}": dict(versions) for channel in left}
+            metadata: Any = {"step": number, **{f"more {channel}": [channel] for channel in left}}
+            place = saver.put(place, checkpoint, metadata, versions)
+        before = list(saver.list(config()))
+        assert [list(found.checkpoint["channel_values"]) for found in before] == [[], ["b", "d"], ["a", "d"], [*"abcd"]]
+    with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
+        assert list(saver.list(config())) == before
+
+
 def test_a_run_from_an_earlier_checkpoint_makes_a_branch_and_both_are_kept(saver: SpellkeepSaver) -> None:
     graph = chat(saver)
     say(graph, "first")

@@ -147,10 +147,14 @@ def _entry(number: int, thread_id: str) -> list[Any]:
 
 
 class Write:
-    """One atomic batch, with the names that it needs. Of one record, as most are, it is a plain set."""
+    """One atomic batch, with the names that it needs. Of one record, as most are, it is a plain set.
+
+    Attributes:
+        numbers: of the names that have one without this batch.
+    """
 
     def __init__(self, core: Core) -> None:
-        self._core, self._numbers = core, core.numbers
+        self._core, self.numbers = core, core.numbers
         self._batch: Batch | None = None
         self._one: tuple[ScopeHandle, str, bytes] | None = None
         self._new: dict[str, int] = {}
@@ -182,7 +186,7 @@ class Write:
 
     def number(self, name: str) -> int | str:
         """The number of a name, or the name itself when it is long, or one of too many."""
-        number = self._numbers.get(name)
+        number = self.numbers.get(name)
         if number is None and (number := self._new.get(name)) is None:
             number = len(self._core.names) + len(self._new)
             if number >= NAMES_MAX or len(name) > NAME_LEN_MAX:

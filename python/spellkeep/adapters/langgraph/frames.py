@@ -11,17 +11,17 @@ from typing import Any
 from spellkeep.adapters.langgraph.elements import Kept
 from spellkeep.adapters.langgraph.lists import Ranges
 from spellkeep.adapters.langgraph.types import blob_of
-from spellkeep.value import decode
+from spellkeep.value import decode, difference
 
 DEPTH_MAX = 64
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _FIELDS = frozenset({"v", "id", "ts", "channel_values", "channel_versions", "versions_seen", "updated_channels"})
 _GONE = -1
-_MISSING = object()
 _NO_ITEMS = [blob_of({})]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 Name = Callable[[Any], Any]
+Numbers = dict[str, int]
 
 
 @dataclass(slots=True)
@@ -80,17 +80,10 @@ def extra_of(checkpoint: dict[str, Any], *, register_new: bool) -> dict[str, Any
     )
 
 
-def _difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
+def _difference(old: dict[str, Any], new: dict[str, Any], numbers: Numbers, name: Name) -> dict[Any, Any]:
     """What to change in `old`, with the names that are gone under -1."""
-    changed = {}
-    there = 0
-    for key, value in new.items():
-        was = old.get(key, _MISSING)
-        if was is not _MISSING:
-            there += 1
-        if was is not value and not (type(was) is type(value) and was == value):
-            changed[name(key)] = value
-    if there < len(old):
+    changed = difference(old, new, numbers, name)
+    if not old.keys() <= new.keys():
         changed[_GONE] = [name(key) for key in old if key not in new]
     return changed
 
@@ -112,18 +105,12 @@ def _values_difference(
 ) -> dict[Any, Any]:
     """As `_difference`; of a list only what comes behind the numbers that it begins with like the old one."""
     changed: dict[Any, Any] = {}
-    there = 0
-    for channel, value in new.items():
-        was = old.get(channel, _MISSING)
-        if was is not _MISSING:
-            there += 1
-        if was is value or (type(value) is not array and type(was) is type(value) and was == value):
-            continue
+    for channel, value in difference(old, new).items():
         if type(value) is array:
-            changed[name(channel)] = _behind(was, value) if type(was) is array else shorten(value)
-        else:
-            changed[name(channel)] = value
-    if there < len(old):
+            was = old.get(channel)
+            value = _behind(was, value) if type(was) is array else shorten(value)
+        changed[name(channel)] = value
+    if not old.keys() <= new.keys():
         changed[_GONE] = [name(channel) for channel in old if channel not in new]
     return changed
 
@@ -154,16 +141,11 @@ def _values_changed(
     return new
 
 
-def _seen_difference(old: dict[str, Any], new: dict[str, Any], name: Name) -> dict[Any, Any]:
+def _seen_difference(old: dict[str, Any], new: dict[str, Any], numbers: Numbers, name: Name) -> dict[Any, Any]:
     changed: dict[Any, Any] = {}
-    there = 0
-    for node, versions in new.items():
-        was = old.get(node)
-        if was is not None:
-            there += 1
-        if was is not versions and was != versions:
-            changed[name(node)] = _difference(was or {}, versions, name)
-    if there < len(old):
+    for node, versions in difference(old, new).items():
+        changed[name(node)] = _difference(old.get(node) or {}, versions, numbers, name)
+    if not old.keys() <= new.keys():
         changed[_GONE] = [name(node) for node in old if node not in new]
     return changed
 
@@ -210,19 +192,24 @@ def record_of(
     number: int,
     base: Frame | None,
     key_is_whole: bool,
+    numbers: Numbers,
     name: Name,
     shorten: Callable[[Ranges], list[Any]] = list,
 ) -> list[Any]:
-    """The head of a frame's record, as it differs from `base`, its parent, or whole."""
+    """The head of a frame's record, as it differs from `base`, its parent, or whole.
+
+    Args:
+        numbers: of names that have one; `name` is asked for the others.
+    """
     old = _EMPTY if base is None else base
     return [
         number - frame.parent if isinstance(frame.parent, int) else frame.parent,
         frame.depth,
         _kept_time(frame, old),
         frame.v,
-        _difference(old.metadata, frame.metadata, name),
-        _difference(old.versions, frame.versions, name),
-        _seen_difference(old.seen, frame.seen, name),
+        _difference(old.metadata, frame.metadata, numbers, name),
+        _difference(old.versions, frame.versions, numbers, name),
+        _seen_difference(old.seen, frame.seen, numbers, name),
         [name(channel) for channel in frame.updated] if isinstance(frame.updated, list) else frame.updated,
         _values_difference(old.values, frame.values, name, shorten),
         frame.extra,

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any, TypeAlias
 
 from spellkeep.adapters.langgraph.elements import Elements, Kept, New
-from spellkeep.adapters.langgraph.lists import Held, Ranges, copies_of, copy_of
+from spellkeep.adapters.langgraph.lists import Held, Ranges, copies_of
 
 LISTS_MAX = 32
 UNKNOWN_MIN = 4
@@ -75,6 +75,7 @@ class HeldLists:
         places = held.places() if held is not None and begin < len(held.live) else {}
         numbers: list[int] = []
         copies: list[Any] = []
+        fresh: list[int] = []
         stored: dict[bytes, int] | None = None
         for item in items:
             at = places.get(id(item))
@@ -91,5 +92,8 @@ class HeldLists:
                     stored = {self._elements.plain_blob(each): each for each in every}
                 number = stored.get(new.plain_blob(item, blob))
             numbers.append(new.item(item, blob) if number is None else number)
-            copies.append(copy_of(item))
+            fresh.append(len(copies))
+            copies.append(item)
+        for at, copy in zip(fresh, copies_of([copies[at] for at in fresh]), strict=True):
+            copies[at] = copy
         return numbers, copies

@@ -76,7 +76,7 @@ def unescaped(text: str) -> str:
 
 def uuid_bytes(text: str) -> bytes | None:
     """The 16 bytes of a UUID in its canonical spelling, or None for any other text."""
-    if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
+    if len(text) != 36 or text[8:24:5] != "----":
         return None
     digits = text.replace("-", "")
     try:

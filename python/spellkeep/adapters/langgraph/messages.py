@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from spellkeep.adapters.langgraph.keys import bytes_uuid, uuid_bytes
-from spellkeep.value import register
+from spellkeep.value import difference, register
 
 _KINDS = ("Human", "AI", "System", "Chat", "Tool", "Function")
 CLASSES: tuple[type[BaseMessage], ...] = (
@@ -26,6 +26,7 @@ _FIELDS = (
     *("content", "id", "additional_kwargs", "response_metadata", "type", "name", "tool_calls", "invalid_tool_calls"),
     *("usage_metadata", "tool_call_id", "artifact", "status", "role", "tool_call_chunks", "chunk_position", "example"),
 )
+_CONSTANTS = frozenset({str, bool, int, type(None)})
 _PLACES: dict[Any, int] = {name: place for place, name in enumerate(_FIELDS)}
 _SET, _EXTRA, _ID = -1, -2, _FIELDS.index("id")
 _put_fields = BaseModel.__dict__["__dict__"].__set__
@@ -50,23 +51,23 @@ def _register(cls: type[BaseMessage]) -> None:
     bits = {name: 1 << at for at, name in enumerate(names)}
     constants: dict[str, Any] = {}
     makers: dict[str, Callable[[], Any]] = {}
+    # What of a field is not kept, since it is the same in every message.
+    usual: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         if field.default_factory in (dict, list):
             makers[name] = field.default_factory
+            usual[name] = field.default_factory()
         elif not field.is_required() and field.default_factory is None:
             constants[name] = field.default
+            if type(field.default) in _CONSTANTS:
+                usual[name] = field.default
+    bits_kept = {_PLACES.get(name, name): bit for name, bit in bits.items()}
 
     def pack(message: BaseMessage) -> dict[Any, Any]:
-        kept: dict[Any, Any] = {}
+        kept = difference(usual, message.__dict__, _PLACES)
         expected = 0
-        for name, value in message.__dict__.items():
-            if name in constants:
-                if value is constants[name] or (type(value) is str and value == constants[name]):
-                    continue
-            elif name in makers and not value and type(value) is makers[name]:
-                continue
-            kept[_PLACES.get(name, name)] = value
-            expected |= bits.get(name, 0)
+        for place in kept:
+            expected |= bits_kept.get(place, 0)
         identity = kept.get(_ID)
         if type(identity) is str and (raw := uuid_bytes(identity)) is not None:
             kept[_ID] = raw

@@ -270,7 +270,7 @@ class Thread:
         ns = "." + _ns_text(frame.ns) if frame.ns else ""
         # A hash does not tell what it was made of.
         whole = id[0] != "h" and ns[:2] != ".h"
-        record = record_of(frame, number, base, whole, write.number, new.shorten)
+        record = record_of(frame, number, base, whole, write.numbers, write.number, new.shorten)
         first, blobs = self._spilled(write, new)
         head = f"C{number_text(number)}{number_text(first)}" if blobs else f"c{number_text(number)}"
         key = head + id + ns
@@ -310,7 +310,7 @@ class Thread:
                 frame.depth = 0
                 record = self._handle[child_key]
                 whole = head_of(record)[10] is None
-                head = record_of(frame, child, None, whole, write.number)
+                head = record_of(frame, child, None, whole, write.numbers, write.number)
                 write.set(self._handle, child_key, pack(head, blobs_of(record)))
 
     def put_writes(self, write: Write, number: int, task: str, path: str, flat: list[Any], new: New) -> Any:

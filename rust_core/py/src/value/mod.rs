@@ -4,6 +4,7 @@ mod arrays;
 mod copies;
 mod decode;
 mod decode_rare;
+mod difference;
 mod encode;
 mod encode_rare;
 mod failure;
@@ -29,6 +30,7 @@ use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
 pub use copies::value_copies;
+pub use difference::value_difference;
 pub use hiding::encode_as;
 pub use limits::Limits;
 pub use pictures::Pictures;
