@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ def test_the_history_is_that_of_langgraphs_own_saver(saver: SpellkeepSaver) -> N
         assert texts(mine.values or {"messages": []}) == texts(expected.values or {"messages": []})
         assert (mine.next, mine.metadata) == (expected.next, expected.metadata)
         assert (mine.parent_config is None) == (expected.parent_config is None)
+
+
+def test_the_metadata_of_a_runs_config_is_kept_as_langgraphs_own_saver_keeps_it(saver: SpellkeepSaver) -> None:
+    kept = []
+    for each in (saver, InMemorySaver()):
+        place: Any = config(checkpoint_ns="")
+        place["configurable"].update({"tier": 2, "more": [1], "__own": "x"})
+        place["metadata"] = ChainMap({"tenant": "a", "thread_id": "u"}, {"tenant": "b", "version": "1\0"})
+        each.put(place, _checkpoint("0001", ["x"]), {"step": 0}, {"items": 1})
+        kept.append([found.metadata for found in each.list(config())])
+    assert kept[0] == kept[1] == [{"step": 0, "tenant": "a", "version": "1", "tier": 2}]
 
 
 def test_the_history_is_the_same_after_a_restart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -118,7 +119,7 @@ class Checkpoints:
                 checkpoint["ts"],
                 time_us_of(checkpoint["ts"]),
                 checkpoint["v"],
-                kept_metadata(get_checkpoint_metadata(config, metadata), register_new=register_new),  # type: ignore[arg-type]
+                kept_metadata(get_checkpoint_metadata(_plain(config), metadata), register_new=register_new),  # type: ignore[arg-type]
                 dict(versions),
                 _seen(checkpoint["versions_seen"], base.seen if base is not None else {}),
                 list(updated) if isinstance(updated, list) else updated,
@@ -216,6 +217,17 @@ class Checkpoints:
                     kept |= {latest, *_needed(thread, latest)}
             if len(kept) < len(thread.newest_first(None)):
                 rewrite(self.core, thread_id, [(thread, kept)])
+
+
+def _plain(config: RunnableConfig) -> RunnableConfig:
+    """What of a config goes into metadata, with a dict where a run has a chain of dicts, which is walked in Python."""
+    given: Any = config.get("metadata")
+    if type(given) is not ChainMap:
+        return config
+    flat: dict[str, Any] = {}
+    for part in reversed(given.maps):
+        flat.update(part)
+    return {"metadata": flat, "configurable": config["configurable"]}
 
 
 def _seen(seen: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

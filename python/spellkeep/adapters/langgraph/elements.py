@@ -43,9 +43,9 @@ def names_text(blob: bytes) -> bool:
     return _TAG in blob
 
 
-def by_items(value: Any) -> bool:
-    """Whether a value is stored item by item: a list, but for a long one of numbers, which are smaller together."""
-    if type(value) is not list or not value:
+def by_items(value: list[Any]) -> bool:
+    """Whether a list is stored item by item: all but long ones of numbers, which are smaller together."""
+    if not value:
         return False
     return len(value) <= NUMBERS_MAX or not {type(value[0]), type(value[-1])} <= {int, float, bool}
 
@@ -55,12 +55,13 @@ class Elements:
 
     Attributes:
         next: the number that the next new element gets.
+        recent: the elements of bytes that came shortly before.
     """
 
     def __init__(self, handle: ScopeHandle) -> None:
         self._handle = handle
         self._starts: list[tuple[int, str]] = []
-        self._recent: OrderedDict[bytes, int] = OrderedDict()
+        self.recent: OrderedDict[bytes, int] = OrderedDict()
         self._recent_bytes = 0
         self._texts: OrderedDict[str, Text] = OrderedDict()
         self._nodes: dict[bytes, int] = {}
@@ -168,15 +169,11 @@ class Elements:
 
     def remember(self, numbers: dict[bytes, int]) -> None:
         """So that the next value of the same bytes is this element."""
-        self._recent.update(numbers)
+        self.recent.update(numbers)
         self._recent_bytes += sum(map(len, numbers))
-        while len(self._recent) > RECENT_MAX or self._recent_bytes > RECENT_BYTES_MAX:
-            gone, _ = self._recent.popitem(last=False)
+        while len(self.recent) > RECENT_MAX or self._recent_bytes > RECENT_BYTES_MAX:
+            gone, _ = self.recent.popitem(last=False)
             self._recent_bytes -= len(gone)
-
-    def recent(self, blob: bytes) -> int | None:
-        """The element of these bytes, if it came shortly before."""
-        return self._recent.get(blob)
 
     def text(self, text: str) -> Text | None:
         """Where a text stands."""
@@ -250,7 +247,7 @@ class New:
 
     def number(self, blob: bytes) -> tuple[int, bool]:
         """The element of these bytes, and whether it is a new one."""
-        number = self._elements.recent(blob)
+        number = self._elements.recent.get(blob)
         if number is None:
             number = self._local.get(blob)
         if number is not None:
@@ -262,7 +259,7 @@ class New:
 
     def keep(self, value: Any) -> Kept:
         """What a record has for a value."""
-        if by_items(value):
+        if type(value) is list and by_items(value):
             return ranges_of([self.item(item, self.blob(item)) for item in value]).tolist()
         if value is None:
             return None

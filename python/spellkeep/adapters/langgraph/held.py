@@ -84,7 +84,7 @@ class HeldLists:
                 copies.append(held.copies[at])
                 continue
             blob = new.blob(item)
-            number = self._elements.recent(blob)
+            number = self._elements.recent.get(blob)
             # A list of which nothing is known in memory, of a run that began before a restart, say.
             if number is None and type(parent) is array and len(items) > UNKNOWN_MIN:
                 if stored is None:

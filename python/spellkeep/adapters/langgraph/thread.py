@@ -207,7 +207,7 @@ class Thread:
                 if version is not None and old_versions.get(channel) == version:
                     kept[channel] = old[channel]
                     continue
-            if by_items(value):
+            if type(value) is list and by_items(value):
                 held = self.held.keep((ns, channel), value, old.get(channel), new)
                 kept[channel] = held.ranges
                 lists.append((channel, held))
