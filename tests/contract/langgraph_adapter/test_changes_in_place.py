@@ -13,12 +13,14 @@ from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
 from contract.langgraph_adapter.graphs import chat, config, texts
 from spellkeep.adapters.langgraph import SpellkeepSaver
+from spellkeep.adapters.langgraph.elements import New
 from spellkeep.errors import NotSerializable
 
 
@@ -286,3 +288,31 @@ def test_the_last_turns_are_taken_back(kept: int) -> None:
 
     with SpellkeepSaver.from_conn_string(":memory:") as saver:
         assert run(saver, saver._checkpoints.core.forget_all) == run(InMemorySaver())
+
+
+@pytest.mark.parametrize("other", [HumanMessage("two", id="2"), ("not", "a message")], ids=["messages", "mixed"])
+def test_a_message_that_another_thread_changes_while_a_list_is_stored_is_stored_the_next_time(
+    monkeypatch: pytest.MonkeyPatch, other: Any
+) -> None:
+    changed, place = HumanMessage("one", id="1"), config(checkpoint_ns="")
+    encode = New.blob
+
+    def encode_and_change(self: New, item: Any) -> bytes:
+        blob = encode(self, item)
+        changed.content = "changed"
+        return blob
+
+    with SpellkeepSaver.from_conn_string(":memory:") as saver:
+        for number, encoding in enumerate([encode_and_change, encode]):
+            monkeypatch.setattr(New, "blob", encoding)
+            checkpoint = {
+                **empty_checkpoint(),
+                "id": f"{number:04}",
+                "channel_values": {"messages": [changed, other]},
+                "channel_versions": {"messages": number + 1},
+            }
+            place = saver.put(place, checkpoint, {"step": number}, {"messages": number + 1})  # type: ignore[arg-type]
+        saver._checkpoints.core.forget("t")
+        kept = saver.get_tuple(config())
+    assert kept is not None and kept.checkpoint["channel_values"]["messages"] == [changed, other]
+    assert changed.content == "changed"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any, TypeAlias
 
 from spellkeep.adapters.langgraph.elements import Elements, Kept, New
-from spellkeep.adapters.langgraph.lists import Held, Ranges, copies_of
+from spellkeep.adapters.langgraph.lists import ATOMS, Held, Ranges, copies_of, copy_of, quick_copies
 
 LISTS_MAX = 32
 UNKNOWN_MIN = 4
@@ -76,24 +76,33 @@ class HeldLists:
         numbers: list[int] = []
         copies: list[Any] = []
         fresh: list[int] = []
-        stored: dict[bytes, int] | None = None
         for item in items:
             at = places.get(id(item))
             if at is not None and held is not None and held.unchanged(at):
                 numbers.append(held.numbers[at])
                 copies.append(held.copies[at])
-                continue
-            blob = new.blob(item)
+            else:
+                fresh.append(len(copies))
+                numbers.append(-1)
+                copies.append(item)
+        stored: dict[bytes, int] | None = None
+        for at, quick in zip(fresh, quick_copies([copies[at] for at in fresh]), strict=True):
+            # What is stored is what the copy has. Somebody may change the item meanwhile, which is found the next time.
+            copy = copies[at] = _copy(copies[at], new) if quick is None else quick
+            blob = new.blob(copy)
             number = self._elements.recent.get(blob)
             # A list of which nothing is known in memory, of a run that began before a restart, say.
             if number is None and type(parent) is array and len(items) > UNKNOWN_MIN:
                 if stored is None:
                     every, _ = self._elements.copies(parent)
                     stored = {self._elements.plain_blob(each): each for each in every}
-                number = stored.get(new.plain_blob(item, blob))
-            numbers.append(new.item(item, blob) if number is None else number)
-            fresh.append(len(copies))
-            copies.append(item)
-        for at, copy in zip(fresh, copies_of([copies[at] for at in fresh]), strict=True):
-            copies[at] = copy
+                number = stored.get(new.plain_blob(copy, blob))
+            numbers[at] = new.item(copy, blob) if number is None else number
         return numbers, copies
+
+
+def _copy(item: Any, new: New) -> Any:
+    if type(item) not in ATOMS:
+        # Its class may be one that is to be known from now on.
+        new.blob(item)
+    return copy_of(item)

@@ -19,7 +19,7 @@ from spellkeep.value import Pictures, changed, copies, decode
 Ranges: TypeAlias = "array[int]"
 """Numbers of elements as first, count, first, count, ...: of a long conversation thousands, so not objects each."""
 
-_ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
+ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def ranges_of(numbers: Iterable[int]) -> Ranges:
@@ -53,17 +53,19 @@ def joined(left: Ranges, right: Ranges) -> Ranges:
 
 def copy_of(value: Any) -> Any:
     """A private copy of a value that can be kept: itself if nothing can change it."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return value
     return copied(value, copy_of) if type(value) in known else decode(blob_of(value))
 
 
+def quick_copies(values: list[Any]) -> list[Any]:
+    """A private copy of each, or None where Python must make it: of messages with odd parts, or beside others."""
+    return copies(values, MADE_OF) if known.issuperset(map(type, values)) else [None] * len(values)
+
+
 def copies_of(values: list[Any]) -> list[Any]:
     """A private copy of each."""
-    if not known.issuperset(map(type, values)):
-        return list(map(copy_of, values))
-    made = copies(values, MADE_OF)
-    return [copied(value, copy_of) if copy is None else copy for value, copy in zip(values, made, strict=True)]
+    return [copy_of(value) if copy is None else copy for value, copy in zip(values, quick_copies(values), strict=True)]
 
 
 class Held:

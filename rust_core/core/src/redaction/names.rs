@@ -1,11 +1,10 @@
 //! Names of fields that hold secrets.
 
 /// Whole words of a name, so that max_tokens, author and keyboard stay what they are.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 14] = [
     "password",
     "passwords",
     "passwd",
-    "pwd",
     "passphrase",
     "secret",
     "secrets",
@@ -34,7 +33,7 @@ const PAIRS: [(&str, &str); 12] = [
     ("connection", "string"),
 ];
 /// Words that are all of a name.
-const ALONE: [&str; 5] = ["token", "auth", "apikey", "bearer", "jwt"];
+const ALONE: [&str; 6] = ["token", "auth", "apikey", "apikeys", "bearer", "jwt"];
 
 /// Whether a field of this name holds a secret: `dbPassword`, `API_KEY`, `token`.
 #[must_use]

@@ -87,16 +87,17 @@ fn places(known: &'static Beginnings, bytes: &[u8]) -> impl Iterator<Item = Kind
             // What was found may overlap what comes next.
             from = hit.start() + 1;
             let kind = known.kinds[hit.pattern().as_usize()];
-            if may_be(kind, &bytes[hit.start()..], hit.len()) {
+            if may_be(kind, bytes, hit.start(), hit.len()) {
                 return Some(kind);
             }
         }
     })
 }
 
-/// A second look at `bytes`, which begin with a beginning of `begun_len` bytes: the words of a page have many of them.
+/// A second look at `bytes`, where at `start` there is a beginning of `begun_len`: the words of a page have many of them.
 /// Says yes to everything that the pattern does.
-fn may_be(kind: Kind, bytes: &[u8], begun_len: usize) -> bool {
+fn may_be(kind: Kind, bytes: &[u8], start: usize, begun_len: usize) -> bool {
+    let (before, bytes) = bytes.split_at(start);
     let rest = &bytes[begun_len..];
     let run = |len: usize| rest.len() >= len && rest[..len].iter().all(|&byte| is_of_token(byte));
     match kind {
@@ -104,7 +105,8 @@ fn may_be(kind: Kind, bytes: &[u8], begun_len: usize) -> bool {
         Kind::GitHub => run(20),
         Kind::Google | Kind::HuggingFace => run(30),
         Kind::WebToken => run(8),
-        Kind::Slack | Kind::PrivateKey => true,
+        Kind::Slack => true,
+        Kind::PrivateKey => before.ends_with(b"-----"),
         Kind::Bearer => {
             let (word, rest) = bytes.split_at_checked("bearer".len()).unwrap_or((bytes, &[]));
             word.eq_ignore_ascii_case(b"bearer") && rest.first().is_some_and(|&byte| byte <= b' ' || byte >= 0x80)

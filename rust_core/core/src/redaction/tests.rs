@@ -22,7 +22,7 @@ fn names_are_split_into_words() {
         "JWT",
         "a1Pin",
         "apiKeys",
-        "PWD",
+        "APIKEYS",
     ] {
         assert!(is_secret_name(name), "{name}");
     }
@@ -37,6 +37,7 @@ fn names_are_split_into_words() {
         "apiKeyss",
         "publicKeys",
         "schlüssel",
+        "PWD",
         "PASSWORDs",
     ] {
         assert!(!is_secret_name(name), "{name}");

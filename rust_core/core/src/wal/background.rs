@@ -1,7 +1,8 @@
 //! The background thread: syncs every interval while there is something to sync, sleeps while there is not.
 //!
-//! It goes on looking once an interval for a second after the last record, since to wake it costs the writer a system call,
-//! and under a hypervisor an interrupt of another processor: more than the write itself. An agent writes now and then.
+//! It goes on looking once an interval for a second after it last found something to sync, since to wake it costs the writer
+//! a system call, and under a hypervisor an interrupt of another processor: more than the write itself. An agent writes now
+//! and then.
 
 use super::append::Status;
 use super::{Durability, Wal, held};

@@ -14,9 +14,9 @@ use pyo3::types::PyDict;
 ///     old: what there was.
 ///     new: what there is.
 ///     names: what to call the keys in the result; a key that is not in it is called what `name` gives for it, or stays.
-/// Returns: a new dict, in the order of `new`; its values are those of `new` themselves.
+/// Returns: a new dict, in the order in which they came into `new`; its values are those of `new` themselves.
 /// Raises:
-///     RuntimeError: ``new`` changed its size meanwhile; and what comparing two of its values raises.
+///     RuntimeError: ``new`` changed meanwhile; and what comparing two of its values raises.
 /// Cost: 30 ns for an entry.
 #[pyfunction]
 #[pyo3(name = "value_difference", signature = (old, new, names = None, name = None))]
@@ -52,15 +52,21 @@ fn each<'py>(
     mut look: impl FnMut(Bound<'py, PyAny>, Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
     let (py, len) = (dict.py(), dict.len());
+    let mut seen = 0;
     let (mut position, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the dict is live, and its next place is looked for within what it is by then.
     while unsafe { ffi::PyDict_Next(dict.as_ptr(), &mut position, &mut key, &mut value) } != 0 {
-        // SAFETY: what it gave is live, and owned before anything else is done.
+        // SAFETY: what it gave is live, since nobody else changes the dict (with the interpreter lock, or in the critical
+        // section of whoever calls), and owned before anything else is done.
         let (key, value) = unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) };
         look(key, value)?;
+        seen += 1;
         if dict.len() != len {
-            return Err(PyRuntimeError::new_err("a dict changed its size while it was compared with another one"));
+            break;
         }
+    }
+    if seen != len || dict.len() != len {
+        return Err(PyRuntimeError::new_err("a dict changed while it was compared with another one"));
     }
     Ok(())
 }
