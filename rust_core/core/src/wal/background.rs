@@ -128,18 +128,9 @@ mod tests {
 
     use super::*;
     use crate::env::Env;
-    use crate::record::{Draft, Frame, Kind, Lsn, Mark, Pos, StateClass};
-    use crate::wal::{Replay, WalError, WalOptions};
-
-    struct Empty;
-
-    impl Replay for Empty {
-        fn begin(&mut self, _: &[u8; 16], _: Pos) -> Result<Mark, WalError> {
-            Ok(Mark::START)
-        }
-
-        fn apply(&mut self, _: &Frame<'_>, _: Pos) {}
-    }
+    use crate::record::{Draft, Kind, Lsn, StateClass};
+    use crate::wal::WalOptions;
+    use crate::wal::drain::tests::Empty;
 
     fn until(mut holds: impl FnMut() -> bool) {
         let begun = Instant::now();

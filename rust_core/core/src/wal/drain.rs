@@ -311,13 +311,14 @@ impl Wal {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::env::{Env, clock::SystemClock, mem::MemDisk};
     use crate::record::{Draft, Frame, Kind, Mark, StateClass};
     use crate::wal::{Refused, Replay, WalOptions};
 
-    struct Empty;
+    /// Of a log in which there is nothing yet.
+    pub(in crate::wal) struct Empty;
 
     impl Replay for Empty {
         fn begin(&mut self, _: &[u8; 16], _: Pos) -> Result<Mark, WalError> {
