@@ -27,12 +27,14 @@ __all__ = [
     "HookTable",
     "Items",
     "Limits",
+    "ModelFields",
     "Pictures",
     "ReadView",
     "ScopeHandle",
     "SequenceView",
     "StateScope",
     "Store",
+    "Substitution",
     "Tagged",
     "ViewIter",
     "correlation_var",
@@ -46,12 +48,16 @@ __all__ = [
     "secrets_in",
     "store_salvage",
     "store_verify",
+    "value_bundle",
     "value_changed",
     "value_copies",
     "value_decode",
     "value_difference",
     "value_encode",
+    "value_gather",
+    "value_time_us",
     "value_use_registry",
+    "value_uuid_bytes",
     "value_view",
 ]
 
@@ -241,8 +247,50 @@ def value_difference(
     new: dict[Any, Any],
     names: dict[Any, Any] | None = None,
     name: Callable[[Any], Any] | None = None,
+    gone: Any = None,
 ) -> dict[Any, Any]:
     """Find the entries of a dict that another one has not, or has with another value."""
+
+def value_bundle(head: list[Any], blobs: Sequence[bytes]) -> bytes:
+    """Encode a list, and values that are encoded already, as one run of bytes."""
+
+def value_gather(
+    first: Mapping[str, Any], others: tuple[Mapping[str, Any] | None, ...], left_out: frozenset[str]
+) -> dict[str, Any]:
+    """Gather all entries of a mapping, and of others the texts and numbers under names that are not there yet."""
+
+def value_time_us(text: str) -> int | None:
+    """The microseconds since 1970 of a time of UTC, if it is spelled as ``datetime.isoformat`` does."""
+
+def value_uuid_bytes(text: str) -> bytes | None:
+    """The 16 bytes of a UUID in its canonical spelling. None for any other text."""
+
+@final
+class ModelFields:
+    """What of the objects of a pydantic model's class has to be kept, as a function for ``register``."""
+
+    def __new__(
+        cls,
+        usual: dict[str, Any],
+        places: dict[Any, Any],
+        names: Sequence[str],
+        *,
+        uuid: str,
+        was_set: Any,
+        extra: Any,
+    ) -> ModelFields: ...
+    def __call__(self, model: Any) -> dict[Any, Any]: ...
+
+@final
+class Substitution:
+    """How texts in a value are replaced, in it and in the objects of some classes."""
+
+    def __new__(
+        cls, models: frozenset[Any], parts: tuple[Any, ...], *, field: str, len_min: int, items_max: int
+    ) -> Substitution: ...
+    def __call__(self, value: Any, depth: int, find: Callable[[str], Any]) -> Any: ...
+    def with_field(self, model: Any, value: Any) -> Any:
+        """An object like this one, with another value in the field; its other parts are shared."""
 
 def value_decode(data: bytes) -> Any:
     """Rebuild a value from the bytes that ``value_encode`` returned."""

@@ -26,28 +26,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from spellkeep import _core
-from spellkeep._core import DictView, Limits, Pictures, SequenceView, Tagged
+from spellkeep._core import DictView, Limits, ModelFields, Pictures, SequenceView, Substitution, Tagged
+from spellkeep._core import value_bundle as bundle
 from spellkeep._core import value_changed as changed
 from spellkeep._core import value_copies as copies
 from spellkeep._core import value_decode as decode
 from spellkeep._core import value_difference as difference
 from spellkeep._core import value_encode as encode
+from spellkeep._core import value_gather as gather
+from spellkeep._core import value_time_us as time_us
+from spellkeep._core import value_uuid_bytes as uuid_bytes
 from spellkeep._core import value_view as view
 from spellkeep._kinds import codec_of
 
 __all__ = [
     "DictView",
     "Limits",
+    "ModelFields",
     "Pictures",
     "SequenceView",
+    "Substitution",
     "Tagged",
+    "bundle",
     "changed",
     "copies",
     "decode",
     "difference",
     "encode",
+    "gather",
     "register",
     "registered_meanwhile",
+    "time_us",
+    "uuid_bytes",
     "view",
 ]
 

@@ -16,8 +16,10 @@ keys = st.one_of(st.text("abc", max_size=2), st.integers(0, 3))
 dicts = st.dictionaries(keys, parts, max_size=6)
 
 
-@given(old=dicts, new=dicts, names=st.dictionaries(keys, st.integers(10, 20)), gives=st.booleans())
-def test_it_is_what_a_loop_says(old: dict[Any, Any], new: dict[Any, Any], names: dict[Any, int], gives: bool) -> None:
+@given(old=dicts, new=dicts, names=st.dictionaries(keys, st.integers(10, 20)), gives=st.booleans(), says=st.booleans())
+def test_it_is_what_a_loop_says(
+    old: dict[Any, Any], new: dict[Any, Any], names: dict[Any, int], gives: bool, says: bool
+) -> None:
     def name(key: Any) -> Any:
         return ("given", key)
 
@@ -25,7 +27,10 @@ def test_it_is_what_a_loop_says(old: dict[Any, Any], new: dict[Any, Any], names:
     for key, value in new.items():
         if not (key in old and type(old[key]) is type(value) and old[key] == value):
             expected[names[key] if key in names else name(key) if gives else key] = value
-    found = difference(old, new, names, name) if gives else difference(old, new, names)
+    gone = [names[key] if key in names else name(key) if gives else key for key in old if key not in new]
+    if says and gone:
+        expected["gone"] = gone
+    found = difference(old, new, names, name if gives else None, "gone" if says else None)
     assert list(found.items()) == list(expected.items())
     assert [type(value) for value in found.values()] == [type(value) for value in expected.values()]
 

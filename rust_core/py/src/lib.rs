@@ -28,7 +28,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::value::{
-        DictView, Limits, Pictures, SequenceView, Tagged, ViewIter, value_changed, value_copies, value_decode,
-        value_difference, value_encode, value_use_registry, value_view,
+        DictView, Limits, ModelFields, Pictures, SequenceView, Substitution, Tagged, ViewIter, value_bundle,
+        value_changed, value_copies, value_decode, value_difference, value_encode, value_gather, value_time_us,
+        value_use_registry, value_uuid_bytes, value_view,
     };
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,19 +10,18 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
     get_checkpoint_id,
-    get_checkpoint_metadata,
 )
 
 from spellkeep import StateManager
 from spellkeep.adapters.langgraph.core import WAITING_MAX, Write, core_of
 from spellkeep.adapters.langgraph.elements import New
-from spellkeep.adapters.langgraph.frames import Frame, extra_of, kept_metadata, plain_metadata, time_us_of
+from spellkeep.adapters.langgraph.frames import GONE, Frame, extra_of, metadata_of, plain_metadata
 from spellkeep.adapters.langgraph.keys import SHARED_SCOPE
 from spellkeep.adapters.langgraph.moving import rewrite
 from spellkeep.adapters.langgraph.thread import Thread, flat_writes
 from spellkeep.adapters.langgraph.types import blob_of
 from spellkeep.errors import Conflict
-from spellkeep.value import decode
+from spellkeep.value import decode, difference, time_us
 
 
 class Checkpoints:
@@ -117,9 +115,9 @@ class Checkpoints:
                 checkpoint["id"],
                 parent if parent is not None else parent_id or None,
                 checkpoint["ts"],
-                time_us_of(checkpoint["ts"]),
+                time_us(checkpoint["ts"]),
                 checkpoint["v"],
-                kept_metadata(get_checkpoint_metadata(_plain(config), metadata), register_new=register_new),  # type: ignore[arg-type]
+                metadata_of(config, metadata, register_new=register_new),
                 dict(versions),
                 _seen(checkpoint["versions_seen"], base.seen if base is not None else {}),
                 list(updated) if isinstance(updated, list) else updated,
@@ -219,24 +217,13 @@ class Checkpoints:
                 rewrite(self.core, thread_id, [(thread, kept)])
 
 
-def _plain(config: RunnableConfig) -> RunnableConfig:
-    """What of a config goes into metadata, with a dict where a run has a chain of dicts, which is walked in Python."""
-    given: Any = config.get("metadata")
-    if type(given) is not ChainMap:
-        return config
-    flat: dict[str, Any] = {}
-    for part in reversed(given.maps):
-        flat.update(part)
-    return {"metadata": flat, "configurable": config["configurable"]}
-
-
 def _seen(seen: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """What each node has seen, as the caller cannot change it; of most nodes that is what the parent has."""
-    kept = {}
-    for node, versions in seen.items():
-        was = old.get(node)
-        kept[node] = was if was == versions else dict(versions)
-    return kept
+    changed = difference(old, seen, gone=GONE)
+    if not changed:
+        return old
+    same = old if GONE not in changed else {node: old[node] for node in old if node in seen}
+    return same | {node: dict(versions) for node, versions in changed.items() if node != GONE}
 
 
 def config_of(thread_id: Any, ns: str, id: str) -> RunnableConfig:

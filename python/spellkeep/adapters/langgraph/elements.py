@@ -10,16 +10,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from spellkeep import ScopeHandle
 from spellkeep.adapters.langgraph.lists import Ranges, numbers_of, ranges_of
-from spellkeep.adapters.langgraph.messages import known, with_content
+from spellkeep.adapters.langgraph.messages import MADE_OF, known
 from spellkeep.adapters.langgraph.records import blobs_of
 from spellkeep.adapters.langgraph.types import Text, blob_of, number_of, text_of
 from spellkeep.errors import Corrupted
-from spellkeep.value import decode, encode
+from spellkeep.value import Substitution, decode, encode
 
 Kept: TypeAlias = "bytes | int | Ranges | list[int] | None"
 """A value in a record: its bytes, the number of an element, the ranges of a list's elements (in a record of writes as a
@@ -36,6 +35,8 @@ NODE_NUMBERS = 128
 WALK_MAX = 64
 INPUT_DEPTH = 3
 _TAG = b"lg:t"
+# A value with long texts replaced, also in messages.
+_shown = Substitution(known, MADE_OF, field="content", len_min=TEXT_LEN_MIN, items_max=WALK_MAX)
 
 
 def names_text(blob: bytes) -> bool:
@@ -213,23 +214,9 @@ class New:
         if type(item) in known:
             # No message has a number for its content, so it needs no tag that says what it is.
             text = self._elements.text(item.content) if type(item.content) is str else None
-            shown = item if text is None else with_content(item, number_of(text))
+            shown = item if text is None else _shown.with_field(item, number_of(text))
             return blob_of(shown, register_new=self._register_new)
-        return blob_of(self._shown(item, 1, self._elements.text), register_new=self._register_new)
-
-    def _shown(self, value: Any, depth: int, find: Callable[[str], Text | None]) -> Any:
-        """A value with long texts replaced, as deep as `depth` containers."""
-        kind = type(value)
-        if kind is str:
-            return (len(value) >= TEXT_LEN_MIN and find(value)) or value
-        if kind in known:
-            content = self._shown(value.content, 0, find)
-            return value if content is value.content else with_content(value, content)
-        if depth and kind is dict and len(value) <= WALK_MAX:
-            return {key: self._shown(part, depth - 1, find) for key, part in value.items()}
-        if depth and (kind is list or kind is tuple) and len(value) <= WALK_MAX:
-            return kind(self._shown(part, depth - 1, find) for part in value)
-        return value
+        return blob_of(_shown(item, 1, self._elements.text), register_new=self._register_new)
 
     def _text(self, text: str) -> Text:
         """Where a text stands, after it was made an element if it was none."""
@@ -264,7 +251,7 @@ class New:
         if value is None:
             return None
         # Graph input: what is in it comes again in a list of messages, and some texts in many.
-        blob = blob_of(self._shown(value, INPUT_DEPTH, self._text), register_new=self._register_new)
+        blob = blob_of(_shown(value, INPUT_DEPTH, self._text), register_new=self._register_new)
         return blob if len(blob) <= INLINE_BYTES_MAX else self.number(blob)[0]
 
     def item(self, item: Any, blob: bytes) -> int:

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from spellkeep import StateScope
 from spellkeep.errors import LimitExceeded
+from spellkeep.value import uuid_bytes
 
 _DIGITS = "-" + string.digits + string.ascii_uppercase + "_" + string.ascii_lowercase
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -72,18 +73,6 @@ def escaped(text: str) -> str:
 def unescaped(text: str) -> str:
     """The text that `escaped` was given."""
     return unquote_to_bytes(text).decode("utf-8", "surrogatepass")
-
-
-def uuid_bytes(text: str) -> bytes | None:
-    """The 16 bytes of a UUID in its canonical spelling, or None for any other text."""
-    if len(text) != 36 or text[8:24:5] != "----":
-        return None
-    digits = text.replace("-", "")
-    try:
-        raw = bytes.fromhex(digits)
-    except ValueError:
-        return None
-    return raw if len(digits) == 32 and raw.hex() == digits else None
 
 
 def bytes_uuid(raw: bytes) -> str:

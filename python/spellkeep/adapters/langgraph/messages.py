@@ -13,8 +13,8 @@ from langchain_core import messages
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from spellkeep.adapters.langgraph.keys import bytes_uuid, uuid_bytes
-from spellkeep.value import difference, register
+from spellkeep.adapters.langgraph.keys import bytes_uuid
+from spellkeep.value import ModelFields, register
 
 _KINDS = ("Human", "AI", "System", "Chat", "Tool", "Function")
 CLASSES: tuple[type[BaseMessage], ...] = (
@@ -61,24 +61,8 @@ def _register(cls: type[BaseMessage]) -> None:
             constants[name] = field.default
             if type(field.default) in _CONSTANTS:
                 usual[name] = field.default
-    bits_kept = {_PLACES.get(name, name): bit for name, bit in bits.items()}
-
-    def pack(message: BaseMessage) -> dict[Any, Any]:
-        kept = difference(usual, message.__dict__, _PLACES)
-        expected = 0
-        for place in kept:
-            expected |= bits_kept.get(place, 0)
-        identity = kept.get(_ID)
-        if type(identity) is str and (raw := uuid_bytes(identity)) is not None:
-            kept[_ID] = raw
-        is_set = 0
-        for name in message.__pydantic_fields_set__:
-            is_set |= bits.get(name, 0)
-        if is_set != expected:
-            kept[_SET] = is_set
-        if message.__pydantic_extra__:
-            kept[_EXTRA] = message.__pydantic_extra__
-        return kept
+    # Which fields were set is kept only where it is not those that are kept.
+    pack = ModelFields(usual, _PLACES, names, uuid="id", was_set=_SET, extra=_EXTRA)
 
     def unpack(kept: dict[Any, Any], version: int) -> BaseMessage:
         fields = {name: make() for name, make in makers.items()}
@@ -124,10 +108,3 @@ def copied(message: BaseMessage, of_other: Callable[[Any], Any]) -> BaseMessage:
     extra = message.__pydantic_extra__
     set_names = message.__pydantic_fields_set__.copy()
     return _made(type(message), fields, set_names, of_other(extra) if extra else {})
-
-
-def with_content(message: BaseMessage, content: Any) -> BaseMessage:
-    """A message for the encoder only: the same one with another content."""
-    fields = message.__dict__.copy()
-    fields["content"] = content
-    return _made(type(message), fields, message.__pydantic_fields_set__, message.__pydantic_extra__ or {})

@@ -23,11 +23,11 @@ from spellkeep.adapters.langgraph.keys import (
     text_id,
     text_number,
     thread_scope,
-    uuid_bytes,
 )
 from spellkeep.adapters.langgraph.lists import Held
-from spellkeep.adapters.langgraph.records import blobs_of, head_of, pack
+from spellkeep.adapters.langgraph.records import blobs_of, head_of
 from spellkeep.errors import Corrupted
+from spellkeep.value import bundle, uuid_bytes
 
 _ns_text = lru_cache(256)(id_text)
 FRAMES_MAX = 8
@@ -276,7 +276,7 @@ class Thread:
         key = head + id + ns
         if replaced is not None:
             self._replace(write, number, replaced, key)
-        write.set(self._handle, key, pack(record, blobs))
+        write.set(self._handle, key, bundle(record, blobs))
         if blobs:
             new.stands(first, key)
         return key
@@ -291,7 +291,7 @@ class Thread:
             size += len(blob)
             if size > RECORD_BYTES_MAX and at > begin:
                 key = "E" + number_text(first + begin)
-                write.set(self._handle, key, pack([], blobs[begin:at]))
+                write.set(self._handle, key, bundle([], blobs[begin:at]))
                 new.stands(first + begin, key)
                 begin, size = at, len(blob)
         return first + begin, blobs[begin:]
@@ -303,7 +303,7 @@ class Thread:
             write.batch.delete(self.scope, old_key)
         if blobs:
             first = old_key[1 + NUMBER_WIDTH : 1 + 2 * NUMBER_WIDTH]
-            write.set(self._handle, "E" + first, pack([], blobs))
+            write.set(self._handle, "E" + first, bundle([], blobs))
         for child, (_, _, child_key) in self._keys.items():
             if child > number and self.frame(child).parent == number:
                 frame = self.frame(child)
@@ -311,7 +311,7 @@ class Thread:
                 record = self._handle[child_key]
                 whole = head_of(record)[10] is None
                 head = record_of(frame, child, None, whole, write.numbers, write.number)
-                write.set(self._handle, child_key, pack(head, blobs_of(record)))
+                write.set(self._handle, child_key, bundle(head, blobs_of(record)))
 
     def put_writes(self, write: Write, number: int, task: str, path: str, flat: list[Any], new: New) -> Any:
         """Add writes of a task to a batch, without those that are there; call the result once it is committed.
@@ -344,7 +344,7 @@ class Thread:
         key = head + part_text(part)
         # Other paths have the ids of tasks in them.
         kept_path = write.number(path) if path.startswith(PULL) and path.count(",") == 1 else path
-        write.set(self._handle, key, pack([uuid_bytes(task) or task, kept_path, flat], blobs))
+        write.set(self._handle, key, bundle([uuid_bytes(task) or task, kept_path, flat], blobs))
         if blobs:
             new.stands(first, key)
         return key

@@ -45,6 +45,20 @@ pub fn value_copies<'py>(
 }
 
 fn object<'py>(item: &Bound<'py, PyAny>, parts: &Bound<'py, PyTuple>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(made) = made_like(item)? else { return Ok(None) };
+    let mut left = PARTS_MAX;
+    for part in parts.iter_borrowed() {
+        let found = part_of(&part, item)?;
+        let Some(copy) = copied(&found, 0, &mut left)? else { return Ok(None) };
+        if !set_part(&part, &made, &copy)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(made))
+}
+
+/// A new object of the very class, without its parts; None where the class makes none so.
+pub(super) fn made_like<'py>(item: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = item.py();
     let class = item.get_type();
     // SAFETY: the slot is called as the interpreter calls it; it returns a new reference or an error.
@@ -54,22 +68,17 @@ fn object<'py>(item: &Bound<'py, PyAny>, parts: &Bound<'py, PyTuple>) -> PyResul
     };
     // A class may give what is there already, or something else.
     // SAFETY: the object is live.
-    if !made.get_type().is(&class) || unsafe { ffi::Py_REFCNT(made.as_ptr()) } != 1 {
-        return Ok(None);
+    let is_new = made.get_type().is(&class) && unsafe { ffi::Py_REFCNT(made.as_ptr()) } == 1;
+    Ok(is_new.then_some(made))
+}
+
+/// Gives an object a part. False if the descriptor takes none.
+pub(super) fn set_part(part: &Bound<'_, PyAny>, made: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: the slot is called as the interpreter calls it, with live objects; zero is success.
+    unsafe {
+        let Some(set) = (*ffi::Py_TYPE(part.as_ptr())).tp_descr_set else { return Ok(false) };
+        if set(part.as_ptr(), made.as_ptr(), value.as_ptr()) == 0 { Ok(true) } else { Err(PyErr::fetch(part.py())) }
     }
-    let mut left = PARTS_MAX;
-    for part in parts.iter_borrowed() {
-        let found = part_of(&part, item)?;
-        let Some(copy) = copied(&found, 0, &mut left)? else { return Ok(None) };
-        // SAFETY: as above; zero is success.
-        unsafe {
-            let Some(set) = (*ffi::Py_TYPE(part.as_ptr())).tp_descr_set else { return Ok(None) };
-            if set(part.as_ptr(), made.as_ptr(), copy.as_ptr()) != 0 {
-                return Err(PyErr::fetch(py));
-            }
-        }
-    }
-    Ok(Some(made))
 }
 
 /// None of what cannot be copied here. Without a GIL others may write into what is read here at any moment.

@@ -1,6 +1,7 @@
 //! (room) value: Python objects to bytes and back, in one walk each way.
 
 mod arrays;
+mod bundle;
 mod copies;
 mod decode;
 mod decode_rare;
@@ -8,14 +9,19 @@ mod difference;
 mod encode;
 mod encode_rare;
 mod failure;
+mod gather;
 mod hiding;
 mod hiding_members;
 mod keys;
 mod limits;
+mod model;
 mod pictures;
 mod same;
+mod substitution;
 mod tagged;
+mod times;
 mod types;
+mod uuids;
 mod view;
 mod view_dict;
 mod view_iter;
@@ -29,13 +35,19 @@ use spellkeep_core::limits::ValueLimits;
 use spellkeep_core::sync::Arc;
 use spellkeep_core::value::Encoder;
 
+pub use bundle::value_bundle;
 pub use copies::value_copies;
 pub use difference::value_difference;
+pub use gather::value_gather;
 pub use hiding::encode_as;
 pub use limits::Limits;
+pub use model::ModelFields;
 pub use pictures::Pictures;
 pub use same::value_changed;
+pub use substitution::Substitution;
 pub use tagged::Tagged;
+pub use times::value_time_us;
+pub use uuids::value_uuid_bytes;
 pub use view::{ValueSource, view};
 pub use view_dict::DictView;
 pub use view_iter::ViewIter;
@@ -105,13 +117,22 @@ pub fn value_encode<'py>(
     limits: Option<&Bound<'py, Limits>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let limits = limits.map_or_else(ValueLimits::default, |limits| limits.get().value_limits());
+    with_scratch(|scratch| {
+        encode_into(py, value, &limits, scratch)?;
+        Ok(PyBytes::new(py, scratch))
+    })
+}
+
+/// Calls `fill` with an empty buffer of this thread's, which is kept for the next call.
+fn with_scratch<T>(fill: impl FnOnce(&mut Vec<u8>) -> PyResult<T>) -> PyResult<T> {
     let mut scratch = SCRATCH.take();
     scratch.clear();
-    let encoded = encode_into(py, value, &limits, &mut scratch).map(|()| PyBytes::new(py, &scratch));
+
+    let filled = fill(&mut scratch);
     if scratch.capacity() <= SCRATCH_BYTES_MAX {
         SCRATCH.set(scratch);
     }
-    encoded
+    filled
 }
 
 /// Rebuild a value from the bytes that ``encode`` returned. Nothing is called but decode functions that were registered.
