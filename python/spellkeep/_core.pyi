@@ -259,7 +259,7 @@ def value_gather(
 ) -> dict[str, Any]:
     """Gather all entries of a mapping, and of others the texts and numbers under names that are not there yet."""
 
-def value_time_us(text: str) -> int | None:
+def value_time_us(text: Any) -> int | None:
     """The microseconds since 1970 of a time of UTC, if it is spelled as ``datetime.isoformat`` does."""
 
 def value_uuid_bytes(text: str) -> bytes | None:

@@ -25,6 +25,20 @@ chains = st.lists(dicts, min_size=1, max_size=3).map(lambda maps: ChainMap(*maps
 LEFT_OUT = frozenset({"left"})
 
 
+class Other(dict[str, Any]):
+    """Its items are others than those that it has."""
+
+    def items(self) -> Any:
+        return {"a": "other", "maps": 3}.items()
+
+
+class Chain(ChainMap[str, Any]):
+    """Its values are others than those of its dicts."""
+
+    def __getitem__(self, name: str) -> Any:
+        return "other"
+
+
 def expected(first: Any, *others: Any) -> dict[str, Any]:
     found = {name: value.replace("\0", "") if isinstance(value, str) else value for name, value in first.items()}
     for other in others:
@@ -37,7 +51,16 @@ def expected(first: Any, *others: Any) -> dict[str, Any]:
     return found
 
 
-@given(dicts, st.one_of(dicts, chains, dicts.map(UserDict), st.none()), dicts)
+@given(
+    dicts,
+    st.one_of(
+        dicts,
+        chains,
+        st.sampled_from([dict, UserDict, Other, Chain]).flatmap(dicts.map),
+        st.sampled_from([None, "", []]),
+    ),
+    dicts,
+)
 def test_it_is_what_a_loop_says(first: dict[str, Any], second: Any, third: dict[str, Any]) -> None:
     before = dict(first)
     found = gather(first, (second, third), LEFT_OUT)

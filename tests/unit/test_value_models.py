@@ -97,6 +97,40 @@ def test_what_a_function_raises_is_raised_and_a_dict_that_changes_is_an_error() 
         replaced(value, 1, lambda text: value.clear())
 
 
+def test_what_contains_itself_is_walked_as_deep_as_the_stack_allows() -> None:
+    note = Note()
+    note.text = note
+    seen = replaced(note, 0, len)
+    assert seen is note
+    nested: list[Any] = []
+    nested.append(nested)
+    nested.append("long")
+    levels = 0
+    shown = replaced(nested, 2**32 - 1, len)
+    while shown[0] is not nested:
+        assert shown[1] == 4
+        shown, levels = shown[0], levels + 1
+    assert levels == 63
+
+
+def test_which_fields_were_set_may_be_any_set_and_may_change_meanwhile() -> None:
+    assert fields(Note.model_construct(_fields_set=frozenset({"text"}), text="hello")) == {0: "hello"}  # type: ignore[arg-type]
+    note = Note()
+
+    class Adding(str):
+        def __hash__(self) -> int:
+            names.add(f"more {len(names)}")
+            return hash(str(self))
+
+        __eq__ = str.__eq__
+
+    names: set[str] = set()
+    names.add(Adding("text"))
+    object.__setattr__(note, "__pydantic_fields_set__", names)
+    with pytest.raises(RuntimeError, match="changed size"):
+        fields(note)
+
+
 def test_an_object_of_other_parts_is_refused() -> None:
     with pytest.raises(TypeError, match="not made of these parts"):
         replaced.with_field(3, "text")

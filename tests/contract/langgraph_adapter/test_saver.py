@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
+from collections import ChainMap, UserDict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 import spellkeep
 from contract.langgraph_adapter.graphs import answer, chat, config, say, texts
 from spellkeep.adapters.langgraph import SpellkeepSaver
-from spellkeep.errors import Conflict, LimitExceeded
+from spellkeep.adapters.langgraph.core import core_of
+from spellkeep.errors import Conflict, LimitExceeded, NotSerializable
+from spellkeep.value import register
 
 
 @pytest.fixture
@@ -56,6 +60,66 @@ def test_the_metadata_of_a_runs_config_is_kept_as_langgraphs_own_saver_keeps_it(
         each.put(place, _checkpoint("0001", ["x"]), {"step": 0}, {"items": 1})
         kept.append([found.metadata for found in each.list(config())])
     assert kept[0] == kept[1] == [{"step": 0, "tenant": "a", "version": "1", "tier": 2}]
+
+
+class Noted:
+    """Encoding one runs what a test asks for."""
+
+    runs: Any = None
+
+
+def _noted(noted: Noted) -> int:
+    run, Noted.runs = Noted.runs, None
+    if run is not None:
+        run()
+    return 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_put_from_an_encode_function_that_fails_gives_no_name_its_number(saver: SpellkeepSaver, fails: bool) -> None:
+    register(Noted, encode=_noted, decode=lambda payload, version: Noted())
+    place = saver.put(config(checkpoint_ns=""), _checkpoint("0001", ["x"]), {}, {"items": 1})
+    failures: list[Exception] = []
+
+    def put() -> None:
+        checkpoint = _checkpoint("0002", [object() if fails else "y"])
+        checkpoint["channel_versions"]["another channel"] = 1
+        try:
+            saver.put(config("another", checkpoint_ns=""), checkpoint, {}, {"items": 1})
+        except NotSerializable as failure:
+            # With it the batch stays that was never committed.
+            failures.append(failure)
+
+    Noted.runs = put
+    saver.put_writes(place, [("a new channel", Noted())], "task")
+    assert len(failures) == fails
+    core_of(saver._state).forget_all()
+    [(_, channel, _)] = saver.get_tuple(config()).pending_writes  # type: ignore[union-attr,misc]
+    assert channel == "a new channel"
+
+
+def test_what_a_caller_gives_may_be_of_other_classes(saver: SpellkeepSaver) -> None:
+    checkpoint = _checkpoint("0001", ["x"])
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    checkpoint.update({"ts": moment, "versions_seen": MappingProxyType({"node": UserDict({"items": 1})})})
+    place: Any = config(checkpoint_ns="")
+    place["metadata"] = ""
+    saver.put(place, checkpoint, UserDict({"step": 1}), {"items": 1})  # type: ignore[arg-type]
+    core_of(saver._state).forget_all()
+    found: Any = saver.get_tuple(config())
+    assert (found.checkpoint["ts"], found.checkpoint["versions_seen"]) == (moment, {"node": {"items": 1}})
+    assert found.metadata == {"step": 1}
+
+
+def test_a_message_that_contains_itself_is_an_error(saver: SpellkeepSaver) -> None:
+    message: Any = HumanMessage("x" * 500)
+    message.content = message
+    for value in (message, {"messages": [message]}, [message]):
+        checkpoint = _checkpoint("0001", [])
+        checkpoint["channel_values"] = {"items": value}
+        with pytest.raises((LimitExceeded, NotSerializable)):
+            saver.put(config(checkpoint_ns=""), checkpoint, {}, {"items": 1})
+    assert saver.get_tuple(config()) is None
 
 
 def test_the_history_is_the_same_after_a_restart(tmp_path: Path) -> None:

@@ -217,9 +217,9 @@ class Checkpoints:
                 rewrite(self.core, thread_id, [(thread, kept)])
 
 
-def _seen(seen: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def _seen(seen: Mapping[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """What each node has seen, as the caller cannot change it; of most nodes that is what the parent has."""
-    changed = difference(old, seen, gone=GONE)
+    changed = difference(old, seen if isinstance(seen, dict) else dict(seen), gone=GONE)
     if not changed:
         return old
     same = old if GONE not in changed else {node: old[node] for node in old if node in seen}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spellkeep import Batch, ScopeHandle, StateManager
@@ -35,20 +34,6 @@ def core_of(state: StateManager) -> Core:
         return core
 
 
-class Numbers(dict[str, int]):
-    """The numbers of names. One that has none gets it from the batch that is being written.
-
-    A lookup runs no Python for a name that is there: a turn looks up twenty.
-    """
-
-    write: weakref.ref[Write]
-
-    def __missing__(self, name: str) -> int | str:
-        write = self.write()
-        assert write is not None, "whoever looks up a name has its batch"
-        return write.new_number(name)
-
-
 class Core:
     """Names have numbers in all threads, so that a checkpoint spends a byte on ``branch:to:agent``.
 
@@ -64,7 +49,7 @@ class Core:
         self.waits = state.durability == "sync"
         self.shared = state.scope(SHARED_SCOPE)
         self.names: list[str] = []
-        self.numbers = Numbers()
+        self.numbers: dict[str, int] = {}
         self.read_names()
         self.waiting: OrderedDict[tuple[str, str, str], list[Any]] = OrderedDict()
         self._threads: OrderedDict[str, Thread] = OrderedDict()
@@ -166,7 +151,6 @@ class Write:
 
     Attributes:
         numbers: of the names that have one without this batch.
-        number: gives the number of a name, or the name itself when it is long, or one of too many.
     """
 
     # Most writes are one record and have no use for the others.
@@ -175,16 +159,12 @@ class Write:
     _count = _bytes = 0
 
     def __init__(self, core: Core) -> None:
-        self._core = core
-        self.numbers = numbers = core.numbers
-        # Weak, so that a saver that is let go of lets go of its store at once.
-        numbers.write = weakref.ref(self)
-        self.number: Callable[[str], int | str] = numbers.__getitem__
+        self._core, self.numbers = core, core.numbers
         self._new: dict[str, int] = {}
 
     @property
     def is_long(self) -> bool:
-        """Whether what comes next should go into another batch, if it may."""
+        """Whether what comes next should go into another batch, if it may. The first record does not count."""
         return self._count >= LONG_COUNT or self._bytes >= LONG_BYTES
 
     @property
@@ -206,10 +186,10 @@ class Write:
             self._bytes += len(record)
             self.batch.set(handle.scope, key, record)
 
-    def new_number(self, name: str) -> int | str:
-        """As `number`, for a name that has none without this batch."""
-        number = self._new.get(name)
-        if number is None:
+    def number(self, name: str) -> int | str:
+        """The number of a name, or the name itself when it is long, or one of too many."""
+        number = self.numbers.get(name)
+        if number is None and (number := self._new.get(name)) is None:
             number = len(self._core.names) + len(self._new)
             if number >= NAMES_MAX or len(name) > NAME_LEN_MAX:
                 return name

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from spellkeep import ScopeHandle
 from spellkeep.adapters.langgraph.lists import Ranges, numbers_of, ranges_of
-from spellkeep.adapters.langgraph.messages import MADE_OF, known
+from spellkeep.adapters.langgraph.messages import SHOWN, known
 from spellkeep.adapters.langgraph.records import blobs_of
 from spellkeep.adapters.langgraph.types import Text, blob_of, number_of, text_of
 from spellkeep.errors import Corrupted
@@ -36,7 +36,7 @@ WALK_MAX = 64
 INPUT_DEPTH = 3
 _TAG = b"lg:t"
 # A value with long texts replaced, also in messages.
-_shown = Substitution(known, MADE_OF, field="content", len_min=TEXT_LEN_MIN, items_max=WALK_MAX)
+_shown = Substitution(known, SHOWN, field="content", len_min=TEXT_LEN_MIN, items_max=WALK_MAX)
 
 
 def names_text(blob: bytes) -> bool:

@@ -40,6 +40,9 @@ PARTS = (BaseModel.__dict__["__dict__"], BaseModel.__dict__["__pydantic_extra__"
 MADE_OF = (*PARTS, BaseModel.__dict__["__pydantic_fields_set__"], BaseModel.__dict__["__pydantic_private__"])
 """All that a copy needs, for `spellkeep.value.copies`."""
 
+SHOWN = (*PARTS, BaseModel.__dict__["__pydantic_fields_set__"])
+"""What the encoder looks at."""
+
 
 def _tag(cls: type) -> str:
     """Short, as each message has it: ``lc:human``, ``lc:human+`` for chunks."""

@@ -95,7 +95,8 @@ fn hostile_texts_take_linear_time() {
             let text = before.to_owned() + &repeated.repeat((1 << 20) / repeated.len());
             let begun = Instant::now();
             let _ = shown(&text);
-            assert!(begun.elapsed().as_millis() < 1000, "{before:?} and {repeated:?}: {:?}", begun.elapsed());
+            // Milliseconds, or up to two seconds without optimisation on a slow machine.
+            assert!(begun.elapsed().as_secs() < 10, "{before:?} and {repeated:?}: {:?}", begun.elapsed());
         }
     }
 }

@@ -24,6 +24,7 @@ mod seal_tests;
 pub mod tags;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use array::{ArrayHeader, Dtype};
 pub use check::{Shape, measure, validate};
@@ -35,6 +36,7 @@ pub use lens::{Found, Kind, Lens, Place};
 pub use payload::{Clock, Date, Moment, Span, Zone, decimal_is_plain};
 pub use read::{Reader, Token};
 pub use seal::{SEALING_KEY_BYTES, SealError, SealingKeyId, SealingKeys, sealed_with};
+pub use texts::{time_us, uuid_bytes};
 
 /// First byte of every value: the one byte that MessagePack never uses, so raw MessagePack is never taken for a value.
 pub const MARK: u8 = 0xC1;

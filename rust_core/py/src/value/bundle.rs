@@ -23,7 +23,7 @@ fn bare(value: &[u8]) -> &[u8] {
 ///
 /// Args:
 ///     head: a list that can be kept.
-///     blobs: what ``encode`` returned, or other bytes that do not begin with C1.
+///     blobs: what ``encode`` returned.
 /// Raises: as ``encode``.
 /// Cost: as ``encode``, and a copy of the bytes.
 /// Source: docs/guide/langgraph.md, What is stored.

@@ -2,9 +2,8 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyFrozenSet, PyInt, PyMapping, PySequence, PyString, PyTuple};
-
-use super::difference::each;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat, PyFrozenSet, PyInt, PyMapping, PyString, PyTuple, PyType};
 
 /// Gather all entries of a mapping, and of others the texts and numbers under names that are not there yet.
 ///
@@ -13,8 +12,8 @@ use super::difference::each;
 ///
 /// Args:
 ///     first: a mapping.
-///     others: mappings with texts as keys, or None.
-/// Raises: what the mappings raise.
+///     others: mappings with texts as keys; what is empty or None has nothing.
+/// Raises: TypeError for a key that is no text; and what the mappings raise.
 /// Cost: 60 ns for an entry of a dict; the dicts of a ChainMap are read one by one.
 #[pyfunction]
 pub fn value_gather<'py>(
@@ -23,17 +22,22 @@ pub fn value_gather<'py>(
     left_out: &Bound<'py, PyFrozenSet>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let made = flat(first)?;
-    for other in others.iter_borrowed().filter(|other| !other.is_none()) {
-        each(&flat(&other)?, |name, value| {
+    for other in others {
+        if !other.is_truthy()? {
+            continue;
+        }
+        for (name, value) in flat(&other)? {
+            let is_taken = made.contains(&name)? || left_out.contains(&name)?;
+            if is_taken || name.cast::<PyString>()?.to_string_lossy().starts_with("__") {
+                continue;
+            }
             let is_kept = value.is_instance_of::<PyString>()
                 || value.is_instance_of::<PyInt>()
                 || value.is_instance_of::<PyFloat>();
-            if !is_kept || made.contains(&name)? || left_out.contains(&name)? {
-                return Ok(());
+            if is_kept {
+                made.set_item(name, value)?;
             }
-            let is_private = name.cast::<PyString>()?.to_string_lossy().starts_with("__");
-            if is_private { Ok(()) } else { made.set_item(name, value) }
-        })?;
+        }
     }
     for (name, value) in made.copy()? {
         if let Ok(text) = value.cast::<PyString>() {
@@ -46,20 +50,25 @@ pub fn value_gather<'py>(
     Ok(made)
 }
 
-/// A dict of its own with what a mapping has. To walk a ChainMap itself takes Python code for each entry.
+static CHAIN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// A dict of its own with the items of a mapping. To walk a ChainMap takes Python code for each, its dicts do not.
 fn flat<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-    if let Ok(dict) = mapping.cast::<PyDict>() {
+    let py = mapping.py();
+    if let Ok(dict) = mapping.cast_exact::<PyDict>() {
         return dict.copy();
     }
-    let made = PyDict::new(mapping.py());
-    match mapping.getattr_opt(intern!(mapping.py(), "maps"))? {
-        Some(maps) => {
-            let maps = maps.cast::<PySequence>()?;
-            for at in (0..maps.len()?).rev() {
-                made.update(maps.get_item(at)?.cast::<PyMapping>()?)?;
-            }
+    let made = PyDict::new(py);
+    if mapping.get_type().is(CHAIN.import(py, "collections", "ChainMap")?) {
+        let maps = mapping.getattr(intern!(py, "maps"))?;
+        for at in (0..maps.len()?).rev() {
+            made.update(maps.get_item(at)?.cast::<PyMapping>()?)?;
         }
-        None => made.update(mapping.cast::<PyMapping>()?)?,
+    } else {
+        for item in mapping.call_method0(intern!(py, "items"))?.try_iter()? {
+            let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = item?.extract()?;
+            made.set_item(name, value)?;
+        }
     }
     Ok(made)
 }

@@ -3,10 +3,14 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PySet, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
+use spellkeep_core::value::uuid_bytes;
 
-use super::difference::{each, is_same};
-use super::uuids::uuid_bytes;
+use super::difference::{each_of, is_same};
+
+/// As many as which were set has bits.
+const NAMES_MAX: usize = u64::BITS as usize;
 
 /// What of the objects of a pydantic model's class has to be kept, as a function for ``register``.
 ///
@@ -45,8 +49,8 @@ impl ModelFields {
         was_set: Py<PyAny>,
         extra: Py<PyAny>,
     ) -> PyResult<Self> {
-        if names.len() > 64 {
-            return Err(PyValueError::new_err("ModelFields takes at most 64 names"));
+        if names.len() > NAMES_MAX {
+            return Err(PyValueError::new_err(format!("ModelFields takes at most {NAMES_MAX} names")));
         }
         let bits = PyDict::new(py);
         for (at, name) in names.iter().enumerate() {
@@ -61,7 +65,7 @@ impl ModelFields {
         let bit = |name: &Bound<'py, PyAny>| bits.get_item(name)?.map_or(Ok(0), |bit| bit.extract::<u64>());
         let (kept, mut expected, mut found) = (PyDict::new(py), 0, 0);
         let fields = model.getattr(intern!(py, "__dict__"))?;
-        each(fields.cast::<PyDict>()?, |name, value| {
+        each_of(fields.cast::<PyDict>()?, |name, value| {
             if is_same(usual, &name, &value)? {
                 return Ok(());
             }
@@ -73,8 +77,8 @@ impl ModelFields {
             let value = raw.map_or(value, |raw| PyBytes::new(py, &raw).into_any());
             kept.set_item(places.get_item(&name)?.unwrap_or(name), value)
         })?;
-        for name in model.getattr(intern!(py, "__pydantic_fields_set__"))?.cast::<PySet>()? {
-            found |= bit(&name)?;
+        for name in model.getattr(intern!(py, "__pydantic_fields_set__"))?.try_iter()? {
+            found |= bit(&name?)?;
         }
         if found != expected {
             kept.set_item(self.was_set.bind(py), found)?;
@@ -84,5 +88,12 @@ impl ModelFields {
             kept.set_item(self.extra.bind(py), extra)?;
         }
         Ok(kept)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.usual)?;
+        visit.call(&self.places)?;
+        visit.call(&self.was_set)?;
+        visit.call(&self.extra)
     }
 }

@@ -3,16 +3,20 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::copies::{made_like, set_part};
-use super::difference::each;
+use super::difference::each_of;
 use super::same::part_of;
+
+/// Containers and objects around each other; what is deeper is taken as it is.
+const DEPTH_MAX: u32 = 64;
 
 /// How texts in a value are replaced, in it and in the objects of some classes.
 ///
 /// Called with a value, a depth and a function it returns a value in which each text of at least ``len_min`` characters is what
 /// the function gives for it, or the text itself where that is None. It looks into dicts, lists and tuples, ``depth`` of
-/// them around each other, of at most ``items_max`` items; and into one field of an object. What has nothing replaced in it may
+/// them around each other, of at most ``items_max`` items; and into one field of an object; 64 levels of both at most. What has nothing replaced in it may
 /// be the same object; an object that has is another one that shares its other parts.
 ///
 /// Args:
@@ -45,16 +49,12 @@ impl Substitution {
         depth: u32,
         find: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            let found = if text.len()? < self.len_min { None } else { Some(find.call1((text,))?) };
-            return Ok(found.filter(|found| !found.is_none()).unwrap_or(value));
-        }
-        if self.models.bind(value.py()).contains(value.get_type())? {
-            let field = value.getattr(self.field.bind(value.py()))?;
-            let shown = self.__call__(field.clone(), 0, find)?;
-            return if shown.is(&field) { Ok(value) } else { self.with_field(&value, shown) };
-        }
-        if depth > 0 { self.container(value, depth - 1, find) } else { Ok(value) }
+        self.replaced(value, depth, find, DEPTH_MAX)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.models)?;
+        visit.call(&self.parts)
     }
 
     /// An object like this one, with another value in the field; its other parts are shared.
@@ -80,31 +80,54 @@ impl Substitution {
 }
 
 impl Substitution {
-    fn container<'py>(
+    /// `left` counts objects as well as containers down, so that the stack is bounded and a cycle ends.
+    fn replaced<'py>(
         &self,
         value: Bound<'py, PyAny>,
         depth: u32,
         find: &Bound<'py, PyAny>,
+        left: u32,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            let found = if text.len()? < self.len_min { None } else { Some(find.call1((text,))?) };
+            return Ok(found.filter(|found| !found.is_none()).unwrap_or(value));
+        }
+        let Some(left) = left.checked_sub(1) else { return Ok(value) };
+        if self.models.bind(value.py()).contains(value.get_type())? {
+            let field = value.getattr(self.field.bind(value.py()))?;
+            let shown = self.replaced(field.clone(), 0, find, left)?;
+            return if shown.is(&field) { Ok(value) } else { self.with_field(&value, shown) };
+        }
+        match depth.checked_sub(1) {
+            Some(depth) => self.container(value, |part| self.replaced(part, depth, find, left)),
+            None => Ok(value),
+        }
+    }
+
+    fn container<'py>(
+        &self,
+        value: Bound<'py, PyAny>,
+        replaced: impl Fn(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = value.py();
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             if dict.len() <= self.items_max {
                 let made = PyDict::new(py);
-                each(dict, |key, part| made.set_item(key, self.__call__(part, depth, find)?))?;
+                each_of(dict, |key, part| made.set_item(key, replaced(part)?))?;
                 return Ok(made.into_any());
             }
         } else if let Ok(list) = value.cast_exact::<PyList>() {
             if list.len() <= self.items_max {
                 let made = PyList::empty(py);
                 for part in list {
-                    made.append(self.__call__(part, depth, find)?)?;
+                    made.append(replaced(part)?)?;
                 }
                 return Ok(made.into_any());
             }
         } else if let Ok(tuple) = value.cast_exact::<PyTuple>()
             && tuple.len() <= self.items_max
         {
-            let made = tuple.iter().map(|part| self.__call__(part, depth, find)).collect::<PyResult<Vec<_>>>()?;
+            let made = tuple.iter().map(replaced).collect::<PyResult<Vec<_>>>()?;
             return Ok(PyTuple::new(py, made)?.into_any());
         }
         Ok(value)
