@@ -82,8 +82,9 @@ def test_a_put_from_an_encode_function_that_fails_gives_no_name_its_number(saver
     failures: list[Exception] = []
 
     def put() -> None:
-        checkpoint = _checkpoint("0002", [object() if fails else "y"])
-        checkpoint["channel_versions"]["another channel"] = 1
+        checkpoint = _checkpoint("0002", ["y"])
+        # The first name has its number when the second is found to have no version that can be kept.
+        checkpoint["channel_versions"].update({"another channel": 1, "one more": object() if fails else 1})
         try:
             saver.put(config("another", checkpoint_ns=""), checkpoint, {}, {"items": 1})
         except NotSerializable as failure:
@@ -94,6 +95,7 @@ def test_a_put_from_an_encode_function_that_fails_gives_no_name_its_number(saver
     saver.put_writes(place, [("a new channel", Noted())], "task")
     assert len(failures) == fails
     core_of(saver._state).forget_all()
+    core_of(saver._state).read_names()
     [(_, channel, _)] = saver.get_tuple(config()).pending_writes  # type: ignore[union-attr,misc]
     assert channel == "a new channel"
 
@@ -146,6 +148,8 @@ def test_what_a_checkpoint_has_no_more_is_not_there_after_a_restart_either(tmp_p
             place = saver.put(place, checkpoint, metadata, versions)
         before = list(saver.list(config()))
         assert [list(found.checkpoint["channel_values"]) for found in before] == [[], ["b", "d"], ["a", "d"], [*"abcd"]]
+        nodes = [[node[-1] for node in sorted(found.checkpoint["versions_seen"])] for found in before]
+        assert nodes == [[], ["b", "d"], ["a", "d"], [*"abcd"]]
     with SpellkeepSaver.from_conn_string(str(tmp_path / "state")) as saver:
         assert list(saver.list(config())) == before
 
