@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from spellkeep.scope import StateScope
 
 if TYPE_CHECKING:
     from spellkeep.agent import Agent
-    from spellkeep.agent.saving import Saver
 
 _making = threading.Lock()
 
@@ -26,28 +26,44 @@ def _begin_anew() -> None:
 
 os.register_at_fork(after_in_child=_begin_anew)
 
+_RECENT = 32
+
+
+class _Agents:
+    """The agents of one store that are in use: one of each id, as two writers would give messages the same number."""
+
+    def __init__(self) -> None:
+        self.by_id: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
+        # Whole states are saved by id, again and again: what is known of the agent need not be read each time.
+        self.recent: deque[Agent] = deque(maxlen=_RECENT)
+
 
 class AgentCalls:
     """What `StateManager` has for agents. The room itself is imported with the first agent."""
 
-    _savers: weakref.WeakValueDictionary[str, Saver]
+    _agents: _Agents
 
     def agent(self, agent_id: str) -> Agent:
         """An agent of this store, new or not. See ``spellkeep.agent``.
 
         Nothing is written before its first change. Cost: O(1), whatever its size.
         """
+        agents: _Agents | None = self.__dict__.get("_agents")
+        found = agents.by_id.get(agent_id) if agents is not None and type(agent_id) is str else None
+        return self._agent_made(agent_id) if found is None else found
+
+    def _agent_made(self, agent_id: str) -> Agent:
         from spellkeep.agent import Agent
         from spellkeep.agent.saving import Saver
 
         scope = StateScope.agent(agent_id)
-        # One writer per agent: two would give messages the same number.
         with _making:
-            savers = self.__dict__.setdefault("_savers", weakref.WeakValueDictionary())
-            saver = savers.get(agent_id)
-            if saver is None:
-                savers[agent_id] = saver = Saver(self.scope(scope))  # type: ignore[attr-defined]
-        return Agent(agent_id, saver)
+            agents = self.__dict__.setdefault("_agents", _Agents())
+            found: Agent | None = agents.by_id.get(agent_id)
+            if found is None:
+                agents.by_id[agent_id] = found = Agent(agent_id, Saver(self.scope(scope)))  # type: ignore[attr-defined]
+                agents.recent.append(found)
+        return found
 
     def save_agent_state(self, agent_id: str, state: Mapping[str, Any]) -> int:
         """Make the whole state of an agent this one, writing only what differs. See ``Agent.save``.

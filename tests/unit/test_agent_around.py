@@ -171,7 +171,7 @@ def test_a_scope_that_was_cleared_past_the_agent_begins_again(state: StateManage
     scout.messages.add("user", "on")
     shown = scout.to_dict()
     assert scout.exists and [message["content"] for message in shown["messages"]][-1] == "on"
-    state._savers.clear()
+    del state._agents
     assert state.load_agent_state("scout") == shown
 
 

@@ -48,7 +48,7 @@ class Killed(BaseException):
 
 def anew(state: StateManager, agent_id: str) -> Agent:
     """An agent as another process finds it."""
-    state._savers.clear()
+    del state._agents
     return state.agent(agent_id)
 
 

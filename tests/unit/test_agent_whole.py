@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import StateManager, errors
+from spellkeep.agent.saving import Saver
 
 
 @pytest.fixture
@@ -106,3 +108,51 @@ def test_a_part_that_is_one_value_stays_one(state: StateManager) -> None:
     assert scout.to_dict() == whole and scout.save(whole) and scout.save(whole) == 0
     assert not scout.context and not scout.messages
     assert scout.at(version).context == {"n": 1} and scout.at(version).messages[0].content == "hi"
+
+
+def test_saving_by_id_alone_reads_the_agent_once_and_keeps_few(
+    state: StateManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned, learn = list[str](), Saver._learn
+    monkeypatch.setattr(Saver, "_learn", lambda saver: (learned.append(saver.handle.scope.ids[0]), learn(saver))[1])
+    for number in range(3):
+        state.save_agent_state("scout", {"messages": [{"content": each} for each in range(number)]})
+        gc.collect()
+        if number == 0:
+            assert set(learned) == {"scout"}
+            learned.clear()
+    assert not learned and state.agent("scout") is state.agent("scout")
+    for number in range(100):
+        state.agent(f"scout-{number}")
+    gc.collect()
+    assert len(state._agents.by_id) <= 33
+
+
+def test_one_message_more_is_one_record(state: StateManager) -> None:
+    messages = [{"role": "user", "content": each} for each in range(3)]
+    state.save_agent_state("scout", {"messages": messages})
+    before = state.last_version
+    messages.append({"role": "user", "content": "one more"})
+    assert state.save_agent_state("scout", {"messages": messages}) == before + 1 == state.last_version
+    # Somebody else writes past the agent: the save finds it out, and looks again.
+    scout = state.agent("scout")
+    state.set(scout.scope, "message/0000000004", {"role": "user", "content": "from elsewhere"})
+    messages.append({"role": "user", "content": "mine"})
+    state.save_agent_state("scout", {"messages": messages})
+    assert state.load_agent_state("scout") == {"messages": messages}
+    # A window that moves on takes one away too.
+    state.save_agent_state("scout", {"messages": [*messages[1:], messages[0]]})
+    assert state.load_agent_state("scout") == {"messages": [*messages[1:], messages[0]]}
+
+
+@pytest.mark.parametrize("first", [7, 95, 9_999_999_996])
+def test_numbered_keys_are_counted_on_over_every_digit(state: StateManager, first: int) -> None:
+    handle = state.scope(sk.StateScope.agent("scout"))
+    for number in range(first, first + 9):
+        handle[f"m/{number:010d}"] = number
+    handle["m/0000000000"] = 0
+    numbers = [*range(first, first + 9)]
+    assert handle._numbered("m/", first, first + 9) == numbers
+    assert handle._numbered_equal("m/", first, [*numbers, -1]) == 9
+    assert handle._numbered_find("m/", first, first + 9, first + 8) == first + 8
+    assert handle._numbered("m/", 0, 1) == [0]

@@ -142,7 +142,8 @@ STORE_READS = [
     "_verified_dict",
     "_hooks",
     "_path",
-    "_savers",
+    "_agents",
+    "_agent_made",
 ]
 
 HANDLE: Recipes = {

@@ -65,6 +65,11 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.appended or self.put or self.fold or self.deleted)
 
+    @property
+    def is_one_message(self) -> bool:
+        """Whether a message is all that it adds."""
+        return len(self.appended) == 1 and not (self.put or self.fold or self.deleted)
+
     def folded(self, key: str, value: Any) -> Any:
         """What becomes of a value."""
         for function in self.fold.get(key, ()):
@@ -122,18 +127,21 @@ class Saver:
     def append(self, message: Any) -> int:
         """Save one message; return the version. Cost: one record, whatever there is already."""
         with self.lock:
-            end = self._end
-            if end >= 0 and self._has(AGENT):
+            if self._end >= 0 and self._has(AGENT):
                 try:
-                    version = self._add(MESSAGE, end, message)
-                    self._end = end + 1
-                    return version
+                    return self._append(message)
                 except Conflict:
                     # Somebody wrote past the agent.
                     self._end = -1
             change = Change()
             change.appended.append(message)
             return self._save_changes(change, None)
+
+    def _append(self, message: Any) -> int:
+        end = self._end
+        version = self._add(MESSAGE, end, message)
+        self._end = end + 1
+        return version
 
     def put(self, key: str, value: Any) -> int:
         """Save one entry, and keep what it replaces; return the version. Cost: one record, or a batch of two."""
@@ -180,6 +188,8 @@ class Saver:
                 ) from refusal
 
     def _try_save(self, change: Change, label: str | None) -> int:
+        if label is None and change.is_one_message and self._has(AGENT):
+            return self._append(change.appended[0])
         handle, put, end = self.handle, dict(change.put), self._end
         for key in change.fold:
             before = put[key] if key in put else self.source.value(key)

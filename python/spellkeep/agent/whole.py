@@ -25,6 +25,7 @@ from spellkeep.agent.layout import (
 from spellkeep.agent.saving import Change
 from spellkeep.agent.source import Source
 from spellkeep.errors import InvalidKey
+from spellkeep.handle import ScopeHandle
 from spellkeep.value import encode
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _MESSAGES = "messages"
 _BY_NAME = {"context": CONTEXT, "custom": CUSTOM, "tools": TOOL}
 _AT_ONCE = 1024
+_WITH_NAMES = (*_BY_NAME.values(), FIELD)
 _SINGLE = {"status": STATUS, "metadata": METADATA}
 
 
@@ -80,28 +82,34 @@ def change_to(agent: Agent, state: Mapping[str, Any]) -> Change:
     shape = dict[str, str]()
     wanted = dict[str, Any]()
     for name, part in state.items():
-        shape[name] = where = _where(source, name, part)
+        shape[name] = where = _where(agent, name, part)
         if where.endswith("/"):
-            wanted.update((where + each, value) for each, value in part.items())
+            for each, value in part.items():
+                wanted[where + each] = value
         elif where != _MESSAGES:
             wanted[where] = part
     wanted[SHAPE] = shape
-    for prefix in (*_BY_NAME.values(), FIELD):
-        change.put.update((prefix + name, GONE) for name in source.names(prefix) if prefix + name not in wanted)
+    for prefix in _WITH_NAMES:
+        for key in _keys(source, prefix):
+            if key not in wanted:
+                change.put[key] = GONE
     for key in _SINGLE.values():
-        if key not in wanted and source.find(key) is not None:
+        if key not in wanted and source.value(key, MISSING) is not MISSING:
             change.put[key] = GONE
-    change.put.update((key, value) for key, value in wanted.items() if not _holds(source, key, value))
+    handle = _plain(source)
+    for key, value in wanted.items():
+        if not (handle is not None and handle._holds(key, value)) and not _holds(source, key, value):
+            change.put[key] = value
     messages = state[_MESSAGES] if shape.get(_MESSAGES) == _MESSAGES else []
     _change_messages(change, source, source.conversation, end, messages)
     return change
 
 
-def _where(source: Source | StepSource, name: Any, part: Any) -> str:
+def _where(agent: Agent, name: Any, part: Any) -> str:
     """The entries that a part of a state goes to."""
     if name == _MESSAGES and type(part) is list:
         return _MESSAGES
-    if name in _BY_NAME and type(part) is dict and _are_names(source, _BY_NAME[name], part):
+    if name in _BY_NAME and type(part) is dict and _are_names(agent, _BY_NAME[name], part):
         return _BY_NAME[name]
     if name == "metadata" and type(part) is dict:
         return METADATA
@@ -110,27 +118,31 @@ def _where(source: Source | StepSource, name: Any, part: Any) -> str:
     return named(FIELD, name)
 
 
-def _are_names(source: Source | StepSource, prefix: str, part: dict[Any, Any]) -> bool:
+def _are_names(agent: Agent, prefix: str, part: dict[Any, Any]) -> bool:
     # What cannot be a key is kept all the same, with the others as one value: a str of another class as that class.
     try:
         for name in part:
             if type(name) is not str:
                 return False
-            source.find(named(prefix, name))
+            agent._saver.handle.exists(named(prefix, name))
     except InvalidKey:
         return False
     return True
 
 
-def _is_plain(source: Source | StepSource) -> bool:
-    return type(source) is Source and source.base is None
+def _plain(source: Source | StepSource) -> ScopeHandle | None:
+    """The handle with all there is; None: there is something else below or above it."""
+    return source.handle if isinstance(source, Source) and source.base is None else None
+
+
+def _keys(source: Source | StepSource, prefix: str) -> list[str]:
+    handle = _plain(source)
+    return [prefix + name for name in source.names(prefix)] if handle is None else handle.list_keys(prefix)
 
 
 def _holds(source: Source | StepSource, key: str, value: Any) -> bool:
-    if isinstance(source, Source) and _is_plain(source) and source.handle._holds(key, value):
-        return True
-    found = source.find(key)
-    return found is not None and _same(found.value, value)
+    found = source.value(key, MISSING)
+    return found is not MISSING and _same(found, value)
 
 
 def _same(stored: Any, wanted: Any) -> bool:
@@ -156,7 +168,7 @@ class _Stored:
     def __init__(self, source: Source | StepSource, conversation: Conversation, end: int) -> None:
         self.conversation, self.end = conversation, end
         self.count = conversation.count(end)
-        self._handle = source.handle if isinstance(source, Source) and _is_plain(source) else None
+        self._handle = _plain(source)
         self._values = list[Any]()
         self._edited = list[int]()
         if self._handle is None:

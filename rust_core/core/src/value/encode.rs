@@ -60,8 +60,9 @@ impl<'a> Encoder<'a> {
     }
 
     /// Ends the value; returns its length in bytes. Errors: `value.total_bytes`.
+    // By reference: a copy of the encoder waits for all that the walk has just stored in it.
     #[inline]
-    pub fn finish(mut self) -> Result<usize, ValueError> {
+    pub fn finish(&mut self) -> Result<usize, ValueError> {
         debug_assert_eq!(self.depth, 0, "a container was left open");
         self.room(0)?;
         if let Some(footer) = self.footer.take() {

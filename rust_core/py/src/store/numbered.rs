@@ -1,8 +1,6 @@
 //! Numbered keys: a prefix and ten digits, such as the messages of an agent. Reading, comparing and finding many at once,
 //! without a call of Python per key.
 
-use std::fmt::Write;
-
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use spellkeep_core::index::{Entry, ScopeMap};
@@ -15,42 +13,58 @@ use crate::value::encode_as;
 use spellkeep_core::record::StateClass;
 
 const DIGITS: usize = 10;
+/// Of the largest number.
+const DIGITS_MAX: usize = 20;
 
 /// The keys of one prefix, one after the other, in one buffer.
 pub struct Keys {
-    key: String,
+    key: Vec<u8>,
     prefix_len: usize,
+    number: Option<u64>,
 }
 
 impl Keys {
     /// Of this prefix.
     pub fn new(prefix: &str) -> Self {
-        let mut key = String::with_capacity(prefix.len() + DIGITS);
-        key.push_str(prefix);
-        Self { key, prefix_len: prefix.len() }
+        let mut key = Vec::with_capacity(prefix.len() + DIGITS);
+        key.extend_from_slice(prefix.as_bytes());
+        Self { key, prefix_len: prefix.len(), number: None }
     }
 
     /// The key of a number, until the next one.
-    pub fn name(&mut self, number: u64) -> &str {
-        self.key.truncate(self.prefix_len);
-        if number < 10_u64.pow(DIGITS as u32) {
-            // By hand: the formatter takes longer than the lookup.
-            let mut digits = [b'0'; DIGITS];
-            let mut rest = number;
-            for digit in digits.iter_mut().rev() {
-                *digit = b'0' + (rest % 10) as u8;
+    pub fn key(&mut self, number: u64) -> &[u8] {
+        let follows = number.checked_sub(1).is_some_and(|before| self.number == Some(before));
+        if !(follows && is_counted_on(&mut self.key[self.prefix_len..])) {
+            self.key.truncate(self.prefix_len);
+            // By hand, as the formatter takes longer than the lookup.
+            let (mut digits, mut from, mut rest) = ([b'0'; DIGITS_MAX], DIGITS_MAX, number);
+            while rest > 0 {
+                from -= 1;
+                digits[from] += (rest % 10) as u8;
                 rest /= 10;
             }
-            self.key.extend(digits.map(char::from));
-        } else {
-            write!(self.key, "{number}").expect("a string takes everything");
+            self.key.extend_from_slice(&digits[from.min(DIGITS_MAX - DIGITS)..]);
         }
+        self.number = Some(number);
         &self.key
     }
 
-    fn key(&mut self, number: u64) -> &[u8] {
-        self.name(number).as_bytes()
+    /// The same, as text.
+    pub fn name(&mut self, number: u64) -> &str {
+        std::str::from_utf8(self.key(number)).expect("a text and digits")
     }
+}
+
+/// Adds one to a number in digits, where it stays as long.
+fn is_counted_on(digits: &mut [u8]) -> bool {
+    for digit in digits.iter_mut().rev() {
+        if *digit < b'9' {
+            *digit += 1;
+            return true;
+        }
+        *digit = b'0';
+    }
+    false
 }
 
 /// The values from `start` up to `stop`. Errors: `key.missing`.
@@ -72,12 +86,21 @@ pub fn values<'py>(
     Ok(found)
 }
 
-/// Whether an entry holds these bytes, sealed or not.
-fn is_same(py: Python<'_>, shared: &Shared, map: &ScopeMap, entry: &Entry, encoded: &[u8]) -> PyResult<bool> {
-    if entry.meta().class != StateClass::Sensitive {
-        return Ok(entry.value() == encoded);
+/// Whether these bytes are stored under `key`, sealed or not. An entry is looked at where it is, unless it is sealed or cold.
+fn is_stored(py: Python<'_>, shared: &Shared, map: &ScopeMap, key: &[u8], encoded: &[u8]) -> PyResult<bool> {
+    let as_it_is = |entry: &Entry| {
+        let is_plain = entry.meta().class != StateClass::Sensitive && !entry.is_cold();
+        is_plain.then(|| entry.value() == encoded)
+    };
+    match map.get(key, as_it_is) {
+        None => Ok(false),
+        Some(Some(is_same)) => Ok(is_same),
+        Some(None) => match live(py, shared, map, key)? {
+            None => Ok(false),
+            Some(entry) if entry.meta().class != StateClass::Sensitive => Ok(entry.value() == encoded),
+            Some(entry) => Ok(opened(py, shared.sealing_keys(), entry.value(), (map.scope(), entry.key()))? == encoded),
+        },
     }
-    Ok(opened(py, shared.sealing_keys(), entry.value(), (map.scope(), entry.key()))? == encoded)
 }
 
 /// Whether `value` of this class is stored under `key`, byte for byte.
@@ -92,10 +115,7 @@ pub fn holds(
     shared.check().map_err(|e| to_py(py, e))?;
     let mut encoded = Vec::new();
     encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
-    match live(py, shared, map, key.as_bytes())? {
-        Some(entry) => is_same(py, shared, map, &entry, &encoded),
-        None => Ok(false),
-    }
+    is_stored(py, shared, map, key.as_bytes(), &encoded)
 }
 
 /// How many of `values`, from the first on, are stored byte for byte under the keys from `start` on.
@@ -111,12 +131,10 @@ pub fn equal(
     shared.check().map_err(|e| to_py(py, e))?;
     let (mut keys, mut encoded) = (Keys::new(prefix), Vec::new());
     for (index, value) in values.iter().enumerate() {
-        let Some(entry) = live(py, shared, map, keys.key(start + index as u64))? else {
-            return Ok(index);
-        };
+        let key = keys.key(start + index as u64);
         encoded.clear();
         encode_as(py, &value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
-        if !is_same(py, shared, map, &entry, &encoded)? {
+        if !is_stored(py, shared, map, key, &encoded)? {
             return Ok(index);
         }
     }
@@ -137,9 +155,7 @@ pub fn find(
     let (mut keys, mut encoded) = (Keys::new(prefix), Vec::new());
     encode_as(py, value, shared.limits(StateClass::Trusted), class, &mut encoded)?;
     for number in start..stop {
-        if let Some(entry) = live(py, shared, map, keys.key(number))?
-            && is_same(py, shared, map, &entry, &encoded)?
-        {
+        if is_stored(py, shared, map, keys.key(number), &encoded)? {
             return Ok(Some(number));
         }
     }
