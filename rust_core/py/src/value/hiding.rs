@@ -146,11 +146,11 @@ impl Secrets {
     unsafe fn is_secret(&mut self, name: *mut ffi::PyObject) -> PyResult<bool> {
         // SAFETY: as promised by the caller.
         let hash = unsafe { hash_of(name) };
-        // Two names whose hashes go to one place need not take turns.
+        // Two names whose hashes go to one pair of places need not take turns.
         let at = hash as usize % SLOTS;
-        let (slot, other) = (&self.names.0[at], &self.names.0[at ^ 1]);
+        let (slot, other) = (&self.names.0[at & !1], &self.names.0[at | 1]);
         let rest = hash & !(SLOTS as u64 - 1);
-        // The last bit of the place says which of the two it should be, and is kept too.
+        // The pair leaves the last bit of the place open, so it is kept too.
         let known = rest | (at as u64 & 1) << 2 | KNOWN;
         if slot.get() == known || other.get() == known {
             return Ok(false);
@@ -202,7 +202,8 @@ const SLOTS: usize = 512;
 const KNOWN: u64 = 1;
 const SECRET: u64 = 2;
 
-/// Which names are secret, by their hash: the same names come again and again. The last two of those with one place are known.
+/// Which names are secret, by their hash: the same names come again and again. The last two of those with one pair of places
+/// are known.
 pub(super) struct Names([Cell<u64>; SLOTS]);
 
 thread_local! {
