@@ -55,21 +55,46 @@ mod shared {
 
     static CACHE: Cache = Cache(UnsafeCell::new([Slot { hash: 0, string: std::ptr::null_mut() }; SLOTS]));
 
+    #[inline(always)]
+    fn word<const N: usize>(bytes: &[u8], at: usize) -> u64 {
+        let mut word = [0; 8];
+        word[..N].copy_from_slice(&bytes[at..at + N]);
+        u64::from_le_bytes(word)
+    }
+
+    /// Both ends of a key, which overlap in a short one, and where the words between them are.
+    #[inline(always)]
+    fn ends(bytes: &[u8]) -> (u64, u64, std::ops::Range<usize>) {
+        match bytes.len() {
+            len @ 8.. => (word::<8>(bytes, 0), word::<8>(bytes, len - 8), 8..len - 8),
+            len @ 4..8 => (word::<4>(bytes, 0), word::<4>(bytes, len - 4), 0..0),
+            len @ 2..4 => (word::<2>(bytes, 0), word::<2>(bytes, len - 2), 0..0),
+            _ => (u64::from(bytes[0]), 0, 0..0),
+        }
+    }
+
+    /// By words, as most keys have one or two, and without a chain of steps from one to the other.
+    #[inline(always)]
     fn hash(bytes: &[u8]) -> u64 {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut state = (bytes.len() as u64).wrapping_mul(MIX);
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-            state = (state ^ word).wrapping_mul(MIX);
-            state ^= state >> 32;
+        const MIX_LAST: u64 = 0xC2B2_AE3D_27D4_EB4F;
+        let (first, last, between) = ends(bytes);
+        let mut state = (first ^ (bytes.len() as u64) << 56).wrapping_mul(MIX) ^ last.wrapping_mul(MIX_LAST);
+        for at in between.step_by(8) {
+            state = (state.rotate_left(29) ^ word::<8>(bytes, at)).wrapping_mul(MIX);
         }
-        let mut last = 0;
-        for &byte in chunks.remainder() {
-            last = last << 8 | u64::from(byte);
-        }
-        state = (state ^ last).wrapping_mul(MIX);
+        // The place is taken from the low bits, the product's best are the high ones.
         state ^ state >> 32
+    }
+
+    /// Whether two keys of the same length are the same.
+    #[inline(always)]
+    fn is_same(known: &[u8], bytes: &[u8]) -> bool {
+        let (first, last, between) = ends(bytes);
+        let (known_first, known_last, _) = ends(known);
+        first == known_first
+            && last == known_last
+            && between.step_by(8).all(|at| word::<8>(known, at) == word::<8>(bytes, at))
     }
 
     /// A `str` for use as a key: a shared one if the same key was built recently.
@@ -87,7 +112,7 @@ mod shared {
             unsafe {
                 let len = ffi::PyUnicode_GET_LENGTH(slot.string) as usize;
                 let known = std::slice::from_raw_parts(ffi::PyUnicode_DATA(slot.string).cast::<u8>(), len);
-                if known == bytes {
+                if len == bytes.len() && is_same(known, bytes) {
                     return Ok(Bound::from_borrowed_ptr(py, slot.string));
                 }
             }
