@@ -32,8 +32,15 @@ LOOKS = re.compile(
     r"|(?<=://)[^/\s:@]*:[^/\s:@]+(?=@)"
 )
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-WORDS = {"password", "secret", "cookie"}
-PAIRS = {("api", "key"), ("private", "key"), ("auth", "token"), ("connection", "string")}
+# All of them: what is drawn at random may be any.
+WORDS = {"passwd", "passphrase", "authorization", "otp", "pin", "cvv"}
+WORDS |= {word + many for word in ("password", "secret", "credential", "cookie") for many in ("", "s")}
+PAIRS = {(first, "key" + many) for first in ("api", "access", "private", "secret", "encryption") for many in ("", "s")}
+PAIRS |= {
+    (first, "token" + many) for first in ("access", "auth", "refresh", "bearer", "session", "id") for many in ("", "s")
+}
+PAIRS |= {("connection", "string"), ("connection", "strings")}
+ALONE = {"token", "auth", "apikey", "apikeys", "bearer", "jwt"}
 SECRET_NAMES = [
     "password",
     "api_key",
@@ -98,7 +105,9 @@ def reference(value: Any) -> Any:
 
 def is_secret(name: Any) -> bool:
     words = [word.lower() for word in WORD.findall(name)] if isinstance(name, str) else []
-    return not WORDS.isdisjoint(words) or not PAIRS.isdisjoint(pairwise(words)) or words == ["token"]
+    return (
+        not WORDS.isdisjoint(words) or not PAIRS.isdisjoint(pairwise(words)) or (len(words) == 1 and words[0] in ALONE)
+    )
 
 
 def members(container: Any) -> list[Any]:
