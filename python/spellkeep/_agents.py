@@ -34,7 +34,7 @@ class _Agents:
 
     def __init__(self) -> None:
         self.by_id: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
-        # Whole states are saved by id, again and again: what is known of the agent need not be read each time.
+        # The last ones that were made: whole states are saved by id, again and again, and need not be learned anew.
         self.recent: deque[Agent] = deque(maxlen=_RECENT)
 
 
@@ -59,9 +59,10 @@ class AgentCalls:
         scope = StateScope.agent(agent_id)
         with _making:
             agents = self.__dict__.setdefault("_agents", _Agents())
-            found: Agent | None = agents.by_id.get(agent_id)
+            # The scope's own text: the caller's may be of another class.
+            found: Agent | None = agents.by_id.get(scope.ids[0])
             if found is None:
-                agents.by_id[agent_id] = found = Agent(agent_id, Saver(self.scope(scope)))  # type: ignore[attr-defined]
+                agents.by_id[scope.ids[0]] = found = Agent(scope.ids[0], Saver(self.scope(scope)))  # type: ignore[attr-defined]
                 agents.recent.append(found)
         return found
 

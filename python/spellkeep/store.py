@@ -171,6 +171,7 @@ class StateManager(AgentCalls, HookCalls, ReplayCalls, SessionCalls, TimelineCal
         self._end_replays()
         if (hooks := self.__dict__.get("_hooks")) is not None:
             hooks._end()
+        self.__dict__.pop("_agents", None)
         super().close()
 
     def __enter__(self) -> Self:

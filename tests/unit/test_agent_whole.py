@@ -6,14 +6,18 @@ import enum
 import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import spellkeep as sk
 from spellkeep import StateManager, errors
+from spellkeep.agent import Agent
 from spellkeep.agent.saving import Saver
+from spellkeep.hooks import HookResult
 
 
 @pytest.fixture
@@ -140,9 +144,83 @@ def test_one_message_more_is_one_record(state: StateManager) -> None:
     messages.append({"role": "user", "content": "mine"})
     state.save_agent_state("scout", {"messages": messages})
     assert state.load_agent_state("scout") == {"messages": messages}
+    # A label is kept, and takes a record of its own.
+    with scout.step("asks"):
+        scout.messages.add("user", "with a label")
+    messages.append({"role": "user", "content": "with a label"})
+    assert scout.versions(limit=1)[0].label == "asks" and scout.to_dict() == {"messages": messages}
     # A window that moves on takes one away too.
     state.save_agent_state("scout", {"messages": [*messages[1:], messages[0]]})
     assert state.load_agent_state("scout") == {"messages": [*messages[1:], messages[0]]}
+
+
+def test_a_hook_before_batches_is_asked_of_one_message_too(state: StateManager) -> None:
+    messages = [{"role": "user", "content": "first"}]
+    state.save_agent_state("scout", {"messages": messages})
+    state.hooks.before("batch", scope="agent:*", name="full")(lambda context: HookResult.cancel("the budget is spent"))
+    with pytest.raises(errors.HookVeto):
+        state.save_agent_state("scout", {"messages": [*messages, {"role": "user", "content": "second"}]})
+    assert state.load_agent_state("scout") == {"messages": messages}
+
+
+class Detaches:
+    """Its encode function detaches an agent, once."""
+
+    agent: Agent | None = None
+
+    @classmethod
+    def encode(cls, _: Any) -> str:
+        agent, cls.agent = cls.agent, None
+        if agent is not None:
+            agent.detach()
+        return "detached"
+
+
+sk.register(Detaches, tag="test.Detaches", encode=Detaches.encode, decode=lambda payload, _: payload)
+
+
+def test_an_agent_that_is_detached_while_its_message_is_encoded_begins_again(state: StateManager) -> None:
+    state.agent("base").messages.add("user", "of the base")
+    fork = state.agent("base").fork("fork")
+    fork.messages.add("user", "of the fork")
+    Detaches.agent = fork
+    fork.messages.extend([{"role": "user", "content": Detaches()}])
+    assert Detaches.agent is None
+    with fork.step("on"):
+        fork.messages.add("user", "on")
+        fork.context["n"] = 1
+    assert all(key[len("step/") :].isdigit() for key in state.list_keys(fork.scope, "step/"))
+    assert [each.content for each in fork.messages] == ["of the base", "of the fork", "detached", "on"]
+
+
+def test_agents_are_let_go_of_with_their_store(tmp_path: Path) -> None:
+    state = sk.open(tmp_path / "s")
+    state.save_agent_state("scout", {"messages": [], "n": 1})
+    saver = weakref.ref(state.agent("scout")._saver)
+    state.close()
+    gc.collect()
+    assert saver() is None
+    with pytest.raises(errors.Closed):
+        state.agent("scout")
+    # Also without a close, once the collector has seen it.
+    state = sk.open(tmp_path / "s")
+    assert state.load_agent_state("scout") == {"messages": [], "n": 1}
+    gone = weakref.ref(state)
+    del state
+    gc.collect()
+    assert gone() is None
+    with sk.open(tmp_path / "s") as again:
+        assert again.load_agent_state("scout") == {"messages": [], "n": 1}
+
+
+def test_an_agent_has_the_id_of_its_scope(state: StateManager) -> None:
+    class Role(enum.StrEnum):
+        SCOUT = "scout"
+
+    scout = state.agent(Role.SCOUT)
+    assert type(scout.id) is str and state.agent("scout") is scout
+    scout.messages.add("user", "hi")
+    assert state.agent("scout").fork("fork").exists
 
 
 @pytest.mark.parametrize("first", [7, 95, 9_999_999_996])

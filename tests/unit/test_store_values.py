@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import spellkeep as sk
 from spellkeep import StateManager, StateScope, errors
+from spellkeep.value import decode, encode
 
 SCOUT = StateScope.agent("scout")
 RING = 65536
@@ -291,3 +293,16 @@ def test_what_an_encode_function_raises_arrives_as_it_is_and_writes_nothing(stat
         batch.set(SCOUT, "b", 1)
         batch.set(SCOUT, "a", Thrower())
     assert state.last_version == 0
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14) or not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="keys are shared up to Python 3.13, with the lock of the interpreter",
+)
+@pytest.mark.parametrize("beginning", ["", "to_", "feature_", "a_longer_feature_of_"])
+def test_keys_that_differ_at_their_end_only_are_shared(beginning: str) -> None:
+    encoded = encode({f"{beginning}{number:02}": number for number in range(100)})
+    first, second = list(decode(encoded)), list(decode(encoded))
+    assert first == second
+    # Some meet in one place whatever it is made of.
+    assert sum(one is other for one, other in zip(first, second, strict=True)) >= 80

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from spellkeep._hooks import asks
 from spellkeep.agent.layout import (
     AGENT,
     CONVERSATION,
@@ -67,7 +68,7 @@ class Change:
 
     @property
     def is_one_message(self) -> bool:
-        """Whether a message is all that it adds."""
+        """Whether a message more is all that it changes."""
         return len(self.appended) == 1 and not (self.put or self.fold or self.deleted)
 
     def folded(self, key: str, value: Any) -> Any:
@@ -140,7 +141,9 @@ class Saver:
     def _append(self, message: Any) -> int:
         end = self._end
         version = self._add(MESSAGE, end, message)
-        self._end = end + 1
+        # What encodes the message may have asked, or changed, the agent.
+        if self._end == end:
+            self._end = end + 1
         return version
 
     def put(self, key: str, value: Any) -> int:
@@ -188,7 +191,7 @@ class Saver:
                 ) from refusal
 
     def _try_save(self, change: Change, label: str | None) -> int:
-        if label is None and change.is_one_message and self._has(AGENT):
+        if label is None and change.is_one_message and self._has(AGENT) and not asks(self.handle.store, "batch"):
             return self._append(change.appended[0])
         handle, put, end = self.handle, dict(change.put), self._end
         for key in change.fold:

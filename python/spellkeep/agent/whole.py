@@ -124,6 +124,7 @@ def _are_names(agent: Agent, prefix: str, part: dict[Any, Any]) -> bool:
         for name in part:
             if type(name) is not str:
                 return False
+            # Asked for what it raises.
             agent._saver.handle.exists(named(prefix, name))
     except InvalidKey:
         return False

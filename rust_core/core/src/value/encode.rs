@@ -59,7 +59,7 @@ impl<'a> Encoder<'a> {
         &self.limits
     }
 
-    /// Ends the value; returns its length in bytes. Errors: `value.total_bytes`.
+    /// Ends the value, behind which nothing may be added; returns its length in bytes. Errors: `value.total_bytes`.
     // By reference: a copy of the encoder waits for all that the walk has just stored in it.
     #[inline]
     pub fn finish(&mut self) -> Result<usize, ValueError> {

@@ -34,7 +34,7 @@ impl Keys {
     /// The key of a number, until the next one.
     pub fn key(&mut self, number: u64) -> &[u8] {
         let follows = number.checked_sub(1).is_some_and(|before| self.number == Some(before));
-        if !(follows && is_counted_on(&mut self.key[self.prefix_len..])) {
+        if !(follows && count_on(&mut self.key[self.prefix_len..])) {
             self.key.truncate(self.prefix_len);
             // By hand, as the formatter takes longer than the lookup.
             let (mut digits, mut from, mut rest) = ([b'0'; DIGITS_MAX], DIGITS_MAX, number);
@@ -55,8 +55,8 @@ impl Keys {
     }
 }
 
-/// Adds one to a number in digits, where it stays as long.
-fn is_counted_on(digits: &mut [u8]) -> bool {
+/// Adds one to a number in digits; false, and zeros, when that would take a digit more.
+fn count_on(digits: &mut [u8]) -> bool {
     for digit in digits.iter_mut().rev() {
         if *digit < b'9' {
             *digit += 1;

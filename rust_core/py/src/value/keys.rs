@@ -83,8 +83,13 @@ mod shared {
         for at in between.step_by(8) {
             state = (state.rotate_left(29) ^ word::<8>(bytes, at)).wrapping_mul(MIX);
         }
-        // The place is taken from the low bits, the product's best are the high ones.
-        state ^ state >> 32
+        state
+    }
+
+    /// From the high bits: the low ones of a product know nothing of a key's last characters.
+    #[inline(always)]
+    fn place(hash: u64) -> usize {
+        (hash >> (u64::BITS - SLOTS.ilog2())) as usize
     }
 
     /// Whether two keys of the same length are the same.
@@ -106,7 +111,7 @@ mod shared {
         let hash = hash(bytes);
         // SAFETY: the GIL is held, and nothing below runs Python code: exact strings are compared by their bytes, and the
         // release of one only frees memory. So this reference is the only one.
-        let slot = unsafe { &mut (&mut *CACHE.0.get())[hash as usize % SLOTS] };
+        let slot = unsafe { &mut (&mut *CACHE.0.get())[place(hash)] };
         if slot.hash == hash && !slot.string.is_null() {
             // SAFETY: the slot owns a compact ASCII string.
             unsafe {
