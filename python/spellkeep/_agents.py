@@ -44,7 +44,7 @@ class AgentCalls:
     _agents: _Agents
 
     def agent(self, agent_id: str) -> Agent:
-        """An agent of this store, new or not. See ``spellkeep.agent``.
+        """An agent of this store, new or not; one object for one id while it is in use. See ``spellkeep.agent``.
 
         Nothing is written before its first change. Cost: O(1), whatever its size.
         """
