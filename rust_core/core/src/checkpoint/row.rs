@@ -1,5 +1,8 @@
 //! A row of a snapshot: a record as the log had it, whole, and where it stood.
 
+use std::collections::btree_map::Entry;
+
+use super::Rows;
 use crate::record::le::u64_at;
 use crate::record::{Frame, Kind, Pos};
 
@@ -18,9 +21,29 @@ impl<'a> Row<'a> {
     /// The row of a frame.
     pub fn encode(pos: Pos, frame: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(POS_BYTES + frame.len());
+        Self::fill(&mut bytes, pos, frame);
+        bytes
+    }
+
+    fn fill(bytes: &mut Vec<u8>, pos: Pos, frame: &[u8]) {
+        bytes.clear();
         bytes.extend_from_slice(&pos.to_le_bytes());
         bytes.extend_from_slice(frame);
-        bytes
+    }
+
+    /// Puts the row of a frame where it belongs, in place of the one that is there; how many bytes more are held then.
+    pub fn put(rows: &mut Rows, pos: Pos, frame: &Frame<'_>) -> usize {
+        match rows.entry(Self::place_of(frame)) {
+            Entry::Vacant(free) => {
+                let place_bytes = free.key().len();
+                place_bytes + free.insert(Self::encode(pos, frame.bytes())).len()
+            }
+            Entry::Occupied(mut taken) => {
+                let room = taken.get().capacity();
+                Self::fill(taken.get_mut(), pos, frame.bytes());
+                taken.get().capacity() - room
+            }
+        }
     }
 
     /// Verifies a row that stands at `place`; None when it is not what was written there.

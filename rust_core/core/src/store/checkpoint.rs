@@ -14,6 +14,9 @@ const ROWS_BYTES: usize = 8 << 20;
 /// A segment with less than this is not worth a new one.
 const SEAL_BYTES: u64 = 64 << 10;
 
+/// The two snapshots, where they are open.
+type Slots = [Option<Arc<RedbSnapshot>>; 2];
+
 /// The two snapshots of a store.
 pub(super) struct Snapshots {
     disk: Arc<dyn Disk>,
@@ -21,7 +24,7 @@ pub(super) struct Snapshots {
     store_id: [u8; 16],
     fork_generation: u32,
     /// Held during a checkpoint: there is one at a time.
-    slots: Mutex<[Option<Arc<RedbSnapshot>>; 2]>,
+    slots: Mutex<Slots>,
     /// The newest.
     current: RwLock<Option<Arc<RedbSnapshot>>>,
 }
@@ -78,7 +81,7 @@ impl Snapshots {
     }
 
     /// Until the guard is dropped no checkpoint is made, and nothing of the log is removed.
-    pub(super) fn held(&self) -> MutexGuard<'_, [Option<Arc<RedbSnapshot>>; 2]> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -204,14 +207,8 @@ impl Checkpointer {
         let reached = self.wal.end();
         let mut needed = reached;
         if self.snapshots.lasting {
-            // The older one first: should it fail, the newer one is as good as before.
-            let age = |slot: &Option<Arc<RedbSnapshot>>| slot.as_ref().map_or(0, |s| s.mark().lsn + 1);
-            let order = if age(&slots[0]) <= age(&slots[1]) { [0, 1] } else { [1, 0] };
-            for slot in order {
-                let mark = self.bring_up(&mut slots[slot], slot, lsn)?;
-                self.snapshots.set_current(slots[slot].clone());
-                needed = needed.min(mark.pos);
-            }
+            self.bring_up(&mut slots, lsn)?;
+            needed = slots.iter().flatten().fold(needed, |needed, snapshot| needed.min(snapshot.mark().pos));
         }
         let start = self.wal.start_for(needed, &self.keep)?;
         if self.snapshots.lasting && start > self.wal.log_start() {
@@ -226,7 +223,7 @@ impl Checkpointer {
 
     /// Reads both snapshots back as an opening would: what is let go of the log is then nowhere else. One that does not
     /// hold is made anew the next time, from the other one.
-    fn verify(&self, slots: &mut [Option<Arc<RedbSnapshot>>; 2]) -> Result<(), StoreError> {
+    fn verify(&self, slots: &mut Slots) -> Result<(), StoreError> {
         let mut damage = None;
         for (slot, held) in slots.iter_mut().enumerate() {
             let Some(mark) = held.as_ref().map(|snapshot| snapshot.mark()) else { continue };
@@ -242,28 +239,46 @@ impl Checkpointer {
         damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
-    /// Brings one snapshot up to version `target`. After a failure it is opened anew the next time.
-    fn bring_up(&self, held: &mut Option<Arc<RedbSnapshot>>, slot: usize, target: Lsn) -> Result<Mark, StoreError> {
-        let mut snapshot = match held.take() {
+    /// Brings both snapshots up to version `target`: with one reading of the log where they are equally far, as they are
+    /// but for a checkpoint that was cut short.
+    fn bring_up(&self, slots: &mut Slots, target: Lsn) -> Result<(), StoreError> {
+        for slot in 0..slots.len() {
+            self.make_ready(slots, slot)?;
+        }
+        let [a, b] = [0, 1].map(|slot| slots[slot].as_ref().map(|snapshot| snapshot.mark()));
+        // The older one first: should it fail, the newer one is as good as before.
+        let order = if a.map(|mark| mark.lsn) <= b.map(|mark| mark.lsn) { [0, 1] } else { [1, 0] };
+        let done = if a == b {
+            self.catch_up(slots, &order, target)
+        } else {
+            order.iter().try_for_each(|slot| self.catch_up(slots, &[*slot], target))
+        };
+        if let Some(newest) = slots.iter().flatten().max_by_key(|snapshot| snapshot.mark().lsn) {
+            self.snapshots.set_current(Some(Arc::clone(newest)));
+        }
+        done
+    }
+
+    /// Opens one that is not open. Afterwards the log goes on where it ends.
+    fn make_ready(&self, slots: &mut Slots, slot: usize) -> Result<(), StoreError> {
+        let snapshot = match slots[slot].take() {
             Some(snapshot) => snapshot,
             None => self.snapshots.ready(slot)?,
         };
-        let mut mark = snapshot.mark();
-        if mark.pos < self.wal.log_start() {
-            // New or left behind. Of one that was left behind nothing may stay: what it has may have been removed since.
-            drop(snapshot);
-            snapshot = self.snapshots.anew(slot)?;
-            mark = self.copy_current(&*snapshot)?;
+        if snapshot.mark().pos >= self.wal.log_start() {
+            slots[slot] = Some(snapshot);
+            return Ok(());
         }
-        if mark.lsn < target {
-            mark = self.catch_up(&*snapshot, mark, target)?;
-        }
-        *held = Some(snapshot);
-        Ok(mark)
+        // New or left behind. Of one that was left behind nothing may stay: what it has may have been removed since.
+        drop(snapshot);
+        let snapshot = self.snapshots.anew(slot)?;
+        self.copy_current(&*snapshot)?;
+        slots[slot] = Some(snapshot);
+        Ok(())
     }
 
     /// Fills a new snapshot from the other one, where the log alone is not enough.
-    fn copy_current(&self, to: &dyn Snapshot) -> Result<Mark, StoreError> {
+    fn copy_current(&self, to: &dyn Snapshot) -> Result<(), StoreError> {
         let Some(from) = self.snapshots.current() else {
             return Err(
                 SnapshotError::Damaged { file: to.path(), what: "there is no other to fill it from".into() }.into()
@@ -275,9 +290,7 @@ impl Checkpointer {
             if filled.is_err() {
                 return;
             }
-            let place = Row::place_of(&row.frame);
-            bytes += place.len() + row.frame.bytes().len();
-            rows.insert(place, Row::encode(row.pos, row.frame.bytes()));
+            bytes += Row::put(&mut rows, row.pos, &row.frame);
             if bytes >= ROWS_BYTES {
                 // It goes on counting as empty until all of it is there.
                 let applied = to.apply(&std::mem::take(&mut rows), to.mark(), log_start);
@@ -286,37 +299,42 @@ impl Checkpointer {
             }
         })?;
         filled?;
-        let mark = from.mark();
-        to.apply(&rows, mark, log_start)?;
-        Ok(mark)
+        Ok(to.apply(&rows, from.mark(), log_start)?)
     }
 
-    /// Applies the log from `mark` to `target`, in parts that each end with a commit.
-    fn catch_up(&self, snapshot: &dyn Snapshot, mut mark: Mark, target: Lsn) -> Result<Mark, StoreError> {
+    /// Applies the log up to `target` to those of the snapshots that `which` names, which are equally far, in parts that
+    /// each end with a commit. One that fails is opened anew the next time.
+    fn catch_up(&self, slots: &mut Slots, which: &[usize], target: Lsn) -> Result<(), StoreError> {
+        let Some(mut mark) = which.first().and_then(|slot| slots[*slot].as_ref()).map(|s| s.mark()) else {
+            return Ok(());
+        };
         let mut scan = self.wal.scan_from(&mark);
         let log_start: Pos = self.wal.log_start();
         let (mut rows, mut bytes) = (Rows::new(), 0);
         while mark.lsn < target {
             let ended = scan.next(|frame, pos| {
                 if frame.kind.changes_entries() {
-                    let (place, row) = (Row::place_of(frame), Row::encode(pos, frame.bytes()));
-                    bytes += place.len() + row.len();
-                    rows.insert(place, row);
+                    bytes += Row::put(&mut rows, pos, frame);
                 }
                 mark.pass(frame);
                 frame.ends_commit()
             })?;
             match ended {
                 Some(true) if bytes >= ROWS_BYTES || mark.lsn >= target => {
-                    snapshot.apply(&std::mem::take(&mut rows), mark, log_start)?;
+                    for slot in which {
+                        let Some(snapshot) = slots[*slot].take() else { continue };
+                        snapshot.apply(&rows, mark, log_start)?;
+                        slots[*slot] = Some(snapshot);
+                        self.check()?;
+                    }
+                    rows.clear();
                     bytes = 0;
-                    self.check()?;
                 }
                 Some(_) => {}
                 None => break,
             }
         }
-        Ok(snapshot.mark())
+        Ok(())
     }
 }
 

@@ -3,17 +3,14 @@
 //! A file system notes which reserved blocks were ever written, and has to have that on the device before a sync is done.
 //! Over blocks that were, a sync writes the data and nothing else.
 
-use super::Wal;
 use super::drain::Drain;
+use super::{Durability, Wal};
 use crate::record::Pos;
 use crate::sync::Ordering;
 
-/// Zeros are written so far ahead at a time, in pieces.
-const STEP_BYTES: u64 = 256 << 10;
+/// Zeros are written in pieces of this.
 const PIECE_BYTES: usize = 64 << 10;
 static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
-/// A sync of less than this costs more in metadata than in data. Where each has more, zeros would only be written twice.
-const SMALL_SYNC_BYTES: u64 = 16 << 10;
 /// So many small ones in a row make it likely that more follow.
 const SMALL_SYNC_COUNT: u32 = 4;
 
@@ -31,17 +28,30 @@ impl Ahead {
     }
 }
 
+/// Below which size a sync is small, and how far ahead zeros are written at a time.
+///
+/// Where somebody waits for each sync, one of less than half a megabyte takes longer for its metadata than for as many zeros
+/// (ext4 on a virtual disk of 1.2 GB/s: 22 KB 1.6 times as long, 300 KB 1.2 times). Where nobody waits it is what is written
+/// that counts, and for each large sync the zeros would be as much again.
+fn limits(durability: Durability) -> (u64, u64) {
+    match durability {
+        Durability::Sync => (512 << 10, 1 << 20),
+        Durability::Interval | Durability::Process => (16 << 10, 256 << 10),
+    }
+}
+
 impl Wal {
     /// Before a sync of everything up to `head`, which is written: writes zeros behind it when small syncs have used up
     /// those of the last time.
     pub(super) fn zero_ahead(&self, drain: &mut Drain, head: Pos) {
-        let small = head - drain.synced < SMALL_SYNC_BYTES;
+        let (small_bytes, step_bytes) = limits(self.options.durability);
+        let small = head - drain.synced < small_bytes;
         drain.ahead.small_sync_count = if small { drain.ahead.small_sync_count.saturating_add(1) } else { 0 };
         // A file system without trusted mappings may put what is written again elsewhere.
         if drain.ahead.small_sync_count < SMALL_SYNC_COUNT || head < drain.ahead.zeroed || !self.mapped {
             return;
         }
-        let end = (head + STEP_BYTES).min(self.allocated_end.load(Ordering::Acquire));
+        let end = (head + step_bytes).min(self.allocated_end.load(Ordering::Acquire));
         drain.ahead.zeroed = end;
         let (mut offset, end) = (drain.current.offset(head), drain.current.offset(end));
         while offset < end {

@@ -103,7 +103,7 @@ impl Wal {
     /// A scan over what follows a mark.
     pub fn scan_from(self: &Arc<Self>, mark: &Mark) -> Scan {
         let (since, pos, lsn, sum) = (mark.lsn, mark.pos, mark.lsn, mark.sum);
-        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
+        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0, filled: 0 }
     }
 
     /// A scan over all records with a version above `since`.
@@ -114,7 +114,7 @@ impl Wal {
         // Nearer, where that is known.
         let near = self.feed.before(since).filter(|head| head.pos > pos);
         let (pos, lsn, sum) = near.map_or((pos, lsn, sum), |head| (head.pos, head.lsn, head.sum));
-        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0 }
+        Scan { wal: Arc::clone(self), since, pos, lsn, sum, buffer: Vec::new(), used: 0, filled: 0 }
     }
 }
 
@@ -126,8 +126,10 @@ pub struct Scan {
     /// Version and checksum of the record before `pos`.
     lsn: Lsn,
     sum: u32,
+    /// `used..filled` of it is the log from `pos` on.
     buffer: Vec<u8>,
     used: usize,
+    filled: usize,
 }
 
 impl Scan {
@@ -143,7 +145,7 @@ impl Scan {
     pub fn next<R>(&mut self, look: impl FnOnce(&Frame<'_>, Pos) -> R) -> Result<Option<R>, WalError> {
         let seed = self.wal.seed;
         loop {
-            let there = &self.buffer[self.used..];
+            let there = &self.buffer[self.used..self.filled];
             let frame_bytes = match frame_len(there, seed) {
                 Ok(len) if len <= there.len() => len,
                 Err(fault) if there.len() >= FRAME_HEADER_BYTES => {
@@ -191,12 +193,17 @@ impl Scan {
         let (segment, next) = self.wal.segment_of(self.pos)?;
         let end = next.map_or(end, |next| end.min(next.start));
         let left = (end - self.pos) as usize;
-        self.buffer.clear();
-        self.used = 0;
-        self.buffer.resize(SCAN_BYTES.max(wanted).min(left), 0);
-        let read = segment.file.read_full_at(&mut self.buffer, segment.offset(self.pos))?;
-        self.buffer.truncate(read);
-        if read < wanted {
+        let have = self.filled - self.used;
+        let len = SCAN_BYTES.max(wanted).min(left).max(have);
+        // What was read of a record that is cut off here is not read again.
+        self.buffer.copy_within(self.used..self.filled, 0);
+        (self.used, self.filled) = (0, have);
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
+        self.filled +=
+            segment.file.read_full_at(&mut self.buffer[have..len], segment.offset(self.pos) + have as u64)?;
+        if self.filled < wanted {
             return Err(self.damage_at(self.pos, fault_text(Fault::Short)));
         }
         Ok(true)
