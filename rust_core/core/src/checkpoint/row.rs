@@ -36,7 +36,7 @@ impl<'a> Row<'a> {
         match rows.entry(Self::place_of(frame)) {
             Entry::Vacant(free) => {
                 let place_bytes = free.key().len();
-                place_bytes + free.insert(Self::encode(pos, frame.bytes())).len()
+                place_bytes + free.insert(Self::encode(pos, frame.bytes())).capacity()
             }
             Entry::Occupied(mut taken) => {
                 let room = taken.get().capacity();
@@ -91,5 +91,23 @@ mod tests {
         // Cut off anywhere, or with something behind it.
         assert!((0..row.len()).all(|len| Row::parse(&place, &row[..len], SEED).is_none()));
         assert!(Row::parse(&place, &[&row[..], &[0; 8]].concat(), SEED).is_none());
+    }
+
+    #[test]
+    fn rows_are_counted_by_what_they_hold_whichever_record_of_a_key_comes_last() {
+        let (mut rows, mut bytes) = (Rows::new(), 0);
+        for (lsn, len) in [10usize, 5000, 10, 200_000, 3000].into_iter().enumerate() {
+            let (lsn, seed) = (lsn as u64 + 1, SEED);
+            let seal = Seal { lsn, time_us: 2, prev_pos: 0, epoch: 1, prev_sum: 0, unsynced_count: 0, flags: 0, seed };
+            for key in [b"one", b"two"] {
+                let mut draft = Draft::of(Kind::Set, StateClass::Standard, SCOPE, key, &vec![7; len]);
+                let frame = draft.seal(&seal).0;
+                bytes += Row::put(&mut rows, 640, &Frame::parse(frame, SEED).unwrap());
+                assert_eq!(rows[&[SCOPE, key].concat()], Row::encode(640, frame));
+            }
+            let held: usize = rows.iter().map(|(place, row)| place.len() + row.capacity()).sum();
+            assert_eq!(bytes, held);
+        }
+        assert!(bytes > 400_000);
     }
 }

@@ -205,11 +205,7 @@ impl Checkpointer {
         self.check()?;
         let lsn = self.wal.seal(SEAL_BYTES)?;
         let reached = self.wal.end();
-        let mut needed = reached;
-        if self.snapshots.lasting {
-            self.bring_up(&mut slots, lsn)?;
-            needed = slots.iter().flatten().fold(needed, |needed, snapshot| needed.min(snapshot.mark().pos));
-        }
+        let needed = if self.snapshots.lasting { self.bring_up(&mut slots, lsn)? } else { reached };
         let start = self.wal.start_for(needed, &self.keep)?;
         if self.snapshots.lasting && start > self.wal.log_start() {
             self.verify(&mut slots)?;
@@ -239,9 +235,9 @@ impl Checkpointer {
         damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
-    /// Brings both snapshots up to version `target`: with one reading of the log where they are equally far, as they are
-    /// but for a checkpoint that was cut short.
-    fn bring_up(&self, slots: &mut Slots, target: Lsn) -> Result<(), StoreError> {
+    /// Brings both snapshots up to version `target`; from where on the log is needed then. With one reading of the log where
+    /// they are equally far, as they are unless a checkpoint was cut short or a file was lost.
+    fn bring_up(&self, slots: &mut Slots, target: Lsn) -> Result<Pos, StoreError> {
         for slot in 0..slots.len() {
             self.make_ready(slots, slot)?;
         }
@@ -256,7 +252,10 @@ impl Checkpointer {
         if let Some(newest) = slots.iter().flatten().max_by_key(|snapshot| snapshot.mark().lsn) {
             self.snapshots.set_current(Some(Arc::clone(newest)));
         }
-        done
+        done?;
+        let log_start = self.wal.log_start();
+        let [a, b] = [0, 1].map(|slot| slots[slot].as_ref().map_or(log_start, |snapshot| snapshot.mark().pos));
+        Ok(a.min(b))
     }
 
     /// Opens one that is not open. Afterwards the log goes on where it ends.
@@ -311,7 +310,13 @@ impl Checkpointer {
         let mut scan = self.wal.scan_from(&mark);
         let log_start: Pos = self.wal.log_start();
         let (mut rows, mut bytes) = (Rows::new(), 0);
+        let mut checked = mark.pos;
         while mark.lsn < target {
+            if mark.pos - checked >= ROWS_BYTES as u64 {
+                // Few keys, changed again and again, fill no transaction, and a close need not wait for all of them.
+                self.check()?;
+                checked = mark.pos;
+            }
             let ended = scan.next(|frame, pos| {
                 if frame.kind.changes_entries() {
                     bytes += Row::put(&mut rows, pos, frame);
@@ -374,5 +379,22 @@ mod tests {
         store.checkpoint().unwrap();
         assert!(checkpointer.snapshots.current().unwrap().len_bytes().unwrap() > 2 << 20, "the file is as long");
         assert_eq!(wait_bytes(), log_bytes);
+    }
+
+    #[test]
+    fn a_close_waits_for_a_part_of_the_log_only_when_few_keys_fill_no_transaction() {
+        let env = Env { threads: false, lasting: true, disk: Arc::new(MemDisk::new()), ..Env::memory() };
+        let options = StoreOptions { checkpoint_log_bytes: 1 << 30, ..StoreOptions::default() };
+        let store = Store::open(env, options).unwrap();
+        for _ in 0..3 {
+            write(&store, 30 << 10);
+        }
+        let checkpointer = &store.keeper.checkpointer;
+        let lsn = store.wal.seal(SEAL_BYTES).unwrap();
+        checkpointer.closing.store(true, Ordering::Release);
+        let mut slots = checkpointer.snapshots.held();
+        let refused = checkpointer.bring_up(&mut slots, lsn).map_err(|e| e.to_string());
+        assert_eq!(refused, Err(WalError::Closed.to_string()));
+        assert!(slots.iter().flatten().all(|snapshot| snapshot.mark() == Mark::START), "a transaction was made first");
     }
 }

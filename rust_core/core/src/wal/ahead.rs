@@ -30,9 +30,10 @@ impl Ahead {
 
 /// Below which size a sync is small, and how far ahead zeros are written at a time.
 ///
-/// Where somebody waits for each sync, one of less than half a megabyte takes longer for its metadata than for as many zeros
-/// (ext4 on a virtual disk of 1.2 GB/s: 22 KB 1.6 times as long, 300 KB 1.2 times). Where nobody waits it is what is written
-/// that counts, and for each large sync the zeros would be as much again.
+/// With `sync` somebody waits for each, and up to some size its metadata takes longer than as many zeros: on ext4 and a virtual
+/// disk of 1.2 GB/s a sync of 22 KB took 1.6 times as long without them, and one of 300 KB 1.2 times. A slower disk pays more
+/// for the zeros of the larger ones. Otherwise most syncs are nobody's: it is what is written that counts, and for each large
+/// sync the zeros would be as much again.
 fn limits(durability: Durability) -> (u64, u64) {
     match durability {
         Durability::Sync => (512 << 10, 1 << 20),
@@ -51,7 +52,10 @@ impl Wal {
         if drain.ahead.small_sync_count < SMALL_SYNC_COUNT || head < drain.ahead.zeroed || !self.mapped {
             return;
         }
-        let end = (head + step_bytes).min(self.allocated_end.load(Ordering::Acquire));
+        // Behind the end of the segment there will be no record.
+        let end_max =
+            self.allocated_end.load(Ordering::Acquire).min(drain.current.header.start + self.options.segment_bytes);
+        let end = (head + step_bytes).min(end_max);
         drain.ahead.zeroed = end;
         let (mut offset, end) = (drain.current.offset(head), drain.current.offset(end));
         while offset < end {
