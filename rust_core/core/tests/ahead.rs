@@ -29,8 +29,7 @@ fn segment_writes(points: Vec<Point>) -> Vec<(String, usize, usize, bool)> {
 /// with 10 KB values 110 us in place of 50, and 22 KB of a batch 1,200 in place of 600 on another machine.
 #[test]
 fn small_syncs_find_space_that_was_written_before() {
-    let cases = [(Durability::Sync, 1000), (Durability::Sync, 20_000)];
-    for (word, value_bytes) in cases.into_iter().chain(WORDS.map(|word| (word, 1000))) {
+    for (word, value_bytes) in WORDS.map(|word| (word, 1000)).into_iter().chain([(Durability::Sync, 20_000)]) {
         let step_bytes = if word == Durability::Sync { 1 << 20 } else { 256 << 10 };
         let disk = SimDisk::default();
         let store = Store::open(env_on(Arc::new(disk.clone())), options(word, true)).unwrap();
