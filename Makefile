@@ -31,7 +31,7 @@ LG_SUITES := langgraph==1.2.22 langgraph-checkpoint==4.3.2 langgraph-checkpoint-
 FIGURES := target/bench
 HOOK_FIGURES := target/bench-hooks
 # Each is about Spellkeep alone.
-SOLO := benches/overhead.py benches/agents.py benches/timelines.py benches/tails.py benches/threads.py $(wildcard benches/reopen.py)
+SOLO := benches/overhead.py benches/agents.py benches/timelines.py benches/tails.py benches/threads.py benches/checkpoints.py $(wildcard benches/reopen.py)
 COMMITS := 5
 LLVM_COV := target/tools/cargo-llvm-cov-0.9.1/bin/cargo-llvm-cov
 

@@ -118,7 +118,7 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
     """Read every byte of a store that counts and say what is not as it was written; never stops at the first damage.
 
     Read are the manifest, the ring's header, each segment with every record and its chain, and each snapshot with every
-    page and row; each snapshot and the log behind it must come to the same versions. Nothing is changed, and another
+    block and row; each snapshot and the log behind it must come to the same versions. Nothing is changed, and another
     process may go on writing. An open store is verified with ``StateManager.verify``.
 
     Raises: StorageFailed (store.missing, storage.io).

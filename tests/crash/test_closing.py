@@ -84,51 +84,6 @@ def test_every_call_in_flight_when_the_store_is_closed_succeeds_or_raises_closed
             assert again.get(SCOUT, "large", [0])[0] in (done["large"], done["large"] + 1)
 
 
-def _checkpoint_until_closed(state: StateManager, begun: Callable[[], bool]) -> object:
-    """Close `state` as soon as a checkpoint has begun. Returns: what came of the checkpoint."""
-    ended: list[object] = []
-
-    def checkpoint() -> None:
-        try:
-            ended.append(state.checkpoint())
-        except errors.Closed as error:
-            ended.append(error.code)
-
-    thread = threading.Thread(target=checkpoint)
-    thread.start()
-    until_s = time.monotonic() + 60
-    while not begun():
-        assert time.monotonic() < until_s
-    state.close()
-    thread.join()
-    (end,) = ended
-    return end
-
-
-def test_a_close_ends_a_long_checkpoint_after_one_transaction(tmp_path: Path) -> None:
-    """A snapshot that was filled from the other one was filled to its end, however large, before a close came back."""
-    values = {f"k{number:02}": bytes([number]) * (1 << 20) for number in range(48)}
-    first, second = (tmp_path / "snapshots" / name for name in ("a.redb", "b.redb"))
-    with spellkeep.open(tmp_path, segment_bytes=1 << 20, keep_log_bytes=0) as state:
-        for key, value in values.items():
-            state.set(SCOUT, key, value)
-        state.checkpoint()
-    # It may be done before this thread, which has seen it begin, gets a processor again; but not time after time.
-    for _ in range(10):
-        second.unlink()
-        state = spellkeep.open(tmp_path, segment_bytes=1 << 20, keep_log_bytes=0)
-        if (ended := _checkpoint_until_closed(state, second.exists)) == "store.closed":
-            break
-    assert ended == "store.closed"
-    first.rename(tmp_path / "elsewhere")
-    # It counts as empty, since not all of it is there.
-    with pytest.raises(errors.Corrupted, match="the log begins at byte"):
-        spellkeep.open(tmp_path)
-    (tmp_path / "elsewhere").rename(first)
-    with spellkeep.open(tmp_path) as state:
-        assert dict(state.items(SCOUT)) == values
-
-
 PLACES = {
     "a finalizer": """
 import weakref

@@ -46,13 +46,13 @@ state.set(scout, "large", bytes(200_000))
     done = run(script, tmp_path / "s")
     assert (done.returncode, done.stderr) == (0, "")
     found = {path: stat.S_IMODE(path.lstat().st_mode) for path in [tmp_path / "s", *(tmp_path / "s").rglob("*")]}
-    assert {"a.redb", "b.redb", "ring", "LOCK", "MANIFEST"} < {path.name for path in found}
+    assert {"a.rows", "b.rows", "ring", "LOCK", "MANIFEST"} < {path.name for path in found}
     assert {path for path, mode in found.items() if mode != (0o700 if path.is_dir() else 0o600)} == set()
 
 
 @pytest.mark.parametrize(
     "name",
-    ["LOCK", "MANIFEST", "ring", "segments", "segments/*.seg", "snapshots", "snapshots/a.redb", "snapshots/b.redb"],
+    ["LOCK", "MANIFEST", "ring", "segments", "segments/*.seg", "snapshots", "snapshots/a.rows", "snapshots/b.rows"],
 )
 @pytest.mark.parametrize("dangling", [False, True])
 def test_a_link_in_place_of_anything_of_a_store_is_refused(name: str, dangling: bool, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_link_in_place_of_anything_of_a_store_is_refused(name: str, dangling: 
     _holds(tmp_path / "s")
 
 
-@pytest.mark.parametrize("name", ["MANIFEST.tmp", "ring.tmp", "snapshots/a.redb.tmp", "snapshots/b.redb.tmp"])
+@pytest.mark.parametrize("name", ["MANIFEST.tmp", "ring.tmp", "snapshots/a.rows.tmp", "snapshots/b.rows.tmp"])
 def test_a_link_in_place_of_a_temporary_file_is_removed_and_not_followed(name: str, tmp_path: Path) -> None:
     _make(tmp_path / "s")
     (tmp_path / "precious").write_bytes(b"precious")
@@ -83,7 +83,7 @@ def test_a_link_in_place_of_a_temporary_file_is_removed_and_not_followed(name: s
     assert not (tmp_path / "s" / name).is_symlink()
 
 
-@pytest.mark.parametrize("name", ["snapshots", "segments", "MANIFEST", "ring", "LOCK", "snapshots/a.redb"])
+@pytest.mark.parametrize("name", ["snapshots", "segments", "MANIFEST", "ring", "LOCK", "snapshots/a.rows"])
 def test_a_file_for_a_directory_or_a_directory_for_a_file_is_refused(name: str, tmp_path: Path) -> None:
     _make(tmp_path / "s")
     place, elsewhere = tmp_path / "s" / name, tmp_path / "elsewhere"

@@ -94,7 +94,7 @@ before = None
 while before != (now := hashes()):
     before = now
     time.sleep(0.1)
-assert any("a.redb" in name for name in before) and any("b.redb" in name for name in before)
+assert any("a.rows" in name for name in before) and any("b.rows" in name for name in before)
 ended(fork(state, 0, sys.argv[2]))
 after = hashes()
 assert after == before, [name for name in after if after[name] != before.get(name)]

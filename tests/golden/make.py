@@ -170,5 +170,5 @@ if __name__ == "__main__":
         write(target, pathlib.Path(memory) / "store")
     (target / "LOCK").unlink()
     # Either snapshot may be gone, and the other one is the same.
-    (target / "snapshots" / "b.redb").unlink()
+    (target / "snapshots" / "b.rows").unlink()
     shutil.rmtree(target / "__pycache__", ignore_errors=True)

@@ -83,7 +83,7 @@ def test_a_deleted_snapshot_costs_time_and_two_of_them_are_an_error(tmp_path: pa
         for i in range(2000):
             state.set(SCOUT, f"key {i}", i)
         state.checkpoint()
-    (tmp_path / "snapshots" / "a.redb").unlink()
+    (tmp_path / "snapshots" / "a.rows").unlink()
     with sk.open(tmp_path, **SMALL) as state:
         assert [state.get(SCOUT, f"key {i}") for i in range(2000)] == list(range(2000))
         state.checkpoint()

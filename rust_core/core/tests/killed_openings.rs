@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::sim::{Point, SimDisk};
 use common::{Rng, env_on, get, set, small};
+use spellkeep_core::env::Disk;
 use spellkeep_core::store::{Store, StoreOptions};
 use spellkeep_core::wal::{Durability, Retention, WalOptions};
 
@@ -125,6 +126,65 @@ fn a_stale_batch_in_the_ring_does_not_stop_the_opening_after_a_killed_one() {
             let store = open(&SimDisk::of(point.tree), options);
             let found = store.recovery().log.record_count;
             assert_eq!((found, get(&store, b"s", "a").unwrap()), (1, b"flushed".to_vec()));
+        }
+    }
+}
+
+/// A checkpoint was killed between writing a run, or naming a file, and its sync; an opening found it in the page cache, the
+/// next checkpoint let the log go for it, and a power loss took it.
+#[test]
+fn a_snapshot_of_a_killed_checkpoint_is_durable_before_the_log_goes_for_it() {
+    let keep = Retention { log_bytes: Some(0), age_us: 0 };
+    let options = StoreOptions { keep, ..small(Durability::Sync, true).into() };
+    let open = |disk: &SimDisk| Store::open(env_on(Arc::new(disk.clone())), options).unwrap();
+    let fill = |store: &Store, keys: u32, round: u8| {
+        (0..keys).for_each(|i| assert!(set(store, b"s", &format!("k{i}"), &[round; 800]).is_ok()));
+    };
+    // Few: a run is added to the file. All: a new file takes its place.
+    for keys in [4, 30] {
+        let disk = SimDisk::default();
+        let store = open(&disk);
+        fill(&store, 30, 1);
+        store.checkpoint().unwrap();
+        // Enough for a segment to go.
+        (0..120 / keys).for_each(|_| fill(&store, keys, 2));
+        disk.note_points();
+        store.checkpoint().unwrap();
+        drop(store);
+        let mut stops = Vec::new();
+        for first in disk.take_points().into_iter().filter(|p| p.op.starts_with("sync") && p.name.starts_with("snap")) {
+            let disk = SimDisk::of(first.tree);
+            disk.kill();
+            stops.push(SimDisk::of(disk.tree()));
+            // And once more, with what the one before left.
+            let store = open(&disk);
+            disk.note_points();
+            store.checkpoint().unwrap();
+            drop(store);
+            let again = disk.take_points().into_iter();
+            stops.extend(
+                again.filter(|p| p.op.starts_with("sync") && p.name.starts_with("snap")).map(|p| SimDisk::of(p.tree)),
+            );
+        }
+        assert!(stops.len() > 4, "{keys}: {} stops", stops.len());
+        for (number, disk) in stops.iter().enumerate() {
+            disk.kill();
+            let store = open(disk);
+            store.checkpoint().unwrap();
+            drop(store);
+            for seed in 0..4 {
+                for missing in [None, Some("snapshots/a.rows"), Some("snapshots/b.rows")] {
+                    let disk = SimDisk::of(disk.tree());
+                    disk.lose_power(&mut Rng::of(seed, 1));
+                    missing.iter().for_each(|name| disk.remove(name).unwrap());
+                    let store = open(&disk);
+                    for i in 0..30 {
+                        let round = 1 + u8::from(i < keys);
+                        let found = get(&store, b"s", &format!("k{i}"));
+                        assert_eq!(found, Some(vec![round; 800]), "{keys}, stop {number}, seed {seed}, {missing:?}");
+                    }
+                }
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ fn the_thread_tells_why_its_checkpoint_failed_until_one_has_worked() {
     }
     until("nobody said that it failed", || store.checkpoints().2.is_some());
     let (count, lsn, failure) = store.checkpoints();
-    assert!((count, lsn) == (0, 0) && failure.unwrap().starts_with("create snapshots/a.redb.tmp: "));
+    assert!((count, lsn) == (0, 0) && failure.unwrap().starts_with("create snapshots/a.rows.tmp: "));
     assert_eq!(code(store.checkpoint()), "storage.full");
     assert!(holds(&store, 2));
     disk.faults.clear();

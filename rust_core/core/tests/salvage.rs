@@ -103,7 +103,7 @@ fn where_the_log_is_gone_the_rows_of_a_snapshot_are_taken() {
 
 #[test]
 fn no_file_that_is_missing_or_harmed_stops_it() {
-    for name in ["MANIFEST", "snapshots/a.redb", "snapshots/b.redb", "segments"] {
+    for name in ["MANIFEST", "snapshots/a.rows", "snapshots/b.rows", "segments"] {
         for gone in [false, true] {
             let disk = lived(None);
             let file = match name {

@@ -7,7 +7,7 @@ use crate::record::le::u64_at;
 use crate::record::{Frame, Kind, Pos};
 
 /// Bytes before the frame: its position in the log.
-const POS_BYTES: usize = 8;
+pub(super) const POS_BYTES: usize = 8;
 
 /// One verified row.
 pub struct Row<'a> {
@@ -44,6 +44,17 @@ impl<'a> Row<'a> {
                 taken.get().capacity() - room
             }
         }
+    }
+
+    /// Verifies the row at the start of `bytes`; what follows it is ignored. None when it is not what was written.
+    pub(super) fn read(bytes: &'a [u8], seed: u64) -> Option<Self> {
+        let frame = Frame::parse(bytes.get(POS_BYTES..)?, seed).ok()?;
+        Some(Self { pos: u64_at(bytes, 0), frame })
+    }
+
+    /// Bytes of it.
+    pub(super) fn len(&self) -> usize {
+        POS_BYTES + self.frame.bytes().len()
     }
 
     /// Verifies a row that stands at `place`; None when it is not what was written there.

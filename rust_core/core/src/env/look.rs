@@ -69,11 +69,6 @@ impl LookDisk {
         let changed = Mutex::new(Changed { len, behind_len: len, blocks: BTreeMap::new() });
         Arc::new(LookFile { path: self.path_of(name), behind: Behind::Bytes(bytes), changed })
     }
-
-    /// Puts bytes in place of a file, here only.
-    pub fn put(&self, name: &str, bytes: Vec<u8>) {
-        held(&self.files).insert(name.to_owned(), Some(self.file_of(name, bytes)));
-    }
 }
 
 impl Disk for LookDisk {

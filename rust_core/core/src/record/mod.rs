@@ -14,7 +14,7 @@ pub use fields::{EXPIRY_FIELD_BYTES, Fields};
 pub use frame::{
     FLAG_BATCH, FLAG_BATCH_LAST, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Fault, Frame, KEY_LEN_MAX, frame_len,
 };
-pub use mark::{Mark, follows};
+pub use mark::{MARK_BYTES, Mark, follows};
 pub use origin::{Origin, OriginBuf, OriginError};
 
 /// A version: the position of a record in the order of all records. The first is 1; 0 means "none".

@@ -2,42 +2,29 @@
 
 use super::pins::Pins;
 use super::{StoreError, StoreOptions};
-use crate::checkpoint::{RedbSnapshot, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
-use crate::env::{Disk, fork};
+use crate::checkpoint::{Add, FORMER_NAMES, Row, Rows, SNAPSHOT_DIR, SNAPSHOT_NAMES, SnapshotError, SnapshotFile};
+use crate::env::Disk;
 use crate::record::{Lsn, Mark, Pos};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 use crate::wal::{Retention, Wal, WalError};
 
-/// Rows that go into a snapshot in one transaction. They are in memory meanwhile; fewer at a time make each page of the
-/// file be written more often.
+/// Rows that go into a snapshot at once. They are in memory meanwhile; fewer at a time make more runs.
 const ROWS_BYTES: usize = 8 << 20;
 /// A segment with less than this is not worth a new one.
 const SEAL_BYTES: u64 = 64 << 10;
 
 /// The two snapshots, where they are open.
-type Slots = [Option<Arc<RedbSnapshot>>; 2];
+type Slots = [Option<Arc<SnapshotFile>>; 2];
 
 /// The two snapshots of a store.
 pub(super) struct Snapshots {
     disk: Arc<dyn Disk>,
     lasting: bool,
     store_id: [u8; 16],
-    fork_generation: u32,
     /// Held during a checkpoint: there is one at a time.
     slots: Mutex<Slots>,
     /// The newest.
-    current: RwLock<Option<Arc<RedbSnapshot>>>,
-}
-
-impl Drop for Snapshots {
-    fn drop(&mut self) {
-        if self.fork_generation != fork::generation() {
-            // They are the parent's, whose threads may have held their locks.
-            let slots = std::mem::take(self.slots.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()));
-            let current = self.current.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-            std::mem::forget((slots, current));
-        }
-    }
+    current: RwLock<Option<Arc<SnapshotFile>>>,
 }
 
 /// What a checkpoint did.
@@ -54,29 +41,22 @@ impl Snapshots {
         disk: Arc<dyn Disk>,
         lasting: bool,
         store_id: [u8; 16],
-        chosen: Option<(usize, Arc<RedbSnapshot>)>,
+        chosen: Option<(usize, Arc<SnapshotFile>)>,
     ) -> Self {
         let mut slots = [None, None];
         let current = chosen.as_ref().map(|(_, snapshot)| Arc::clone(snapshot));
         if let Some((slot, snapshot)) = chosen {
             slots[slot] = Some(snapshot);
         }
-        Self {
-            disk,
-            lasting,
-            store_id,
-            fork_generation: fork::generation(),
-            slots: Mutex::new(slots),
-            current: RwLock::new(current),
-        }
+        Self { disk, lasting, store_id, slots: Mutex::new(slots), current: RwLock::new(current) }
     }
 
     /// The newest snapshot.
-    pub(super) fn current(&self) -> Option<Arc<RedbSnapshot>> {
+    pub(super) fn current(&self) -> Option<Arc<SnapshotFile>> {
         self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    fn set_current(&self, snapshot: Option<Arc<RedbSnapshot>>) {
+    fn set_current(&self, snapshot: Option<Arc<SnapshotFile>>) {
         *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = snapshot;
     }
 
@@ -91,41 +71,48 @@ impl Snapshots {
         self.set_current(None);
     }
 
-    /// Opens what is there; one that does not hold goes, and a new one is made.
-    fn ready(&self, slot: usize) -> Result<Arc<RedbSnapshot>, SnapshotError> {
-        let (disk, name) = (&*self.disk, SNAPSHOT_NAMES[slot]);
+    /// Opens what is there, if every row of it holds and it goes as far as the log begins; else nothing of it may stay: what
+    /// it has may have been removed since. A new one has what the newest has.
+    fn ready(&self, slot: usize, log_start: Pos, go_on: &dyn Fn() -> bool) -> Result<Arc<SnapshotFile>, SnapshotError> {
+        let (disk, name, id) = (&*self.disk, SNAPSHOT_NAMES[slot], self.store_id);
         disk.create_dir(SNAPSHOT_DIR)?;
         if disk.exists(name)? {
-            match RedbSnapshot::open(disk, name, self.store_id, false) {
-                Err(SnapshotError::Damaged { .. }) => {}
-                opened => return opened.map(Arc::new),
+            match SnapshotFile::open(disk, name, id, true) {
+                Ok(there) if there.mark().pos >= log_start => return Ok(Arc::new(there)),
+                Ok(_) | Err(SnapshotError::Damaged { .. }) => {}
+                Err(e) => return Err(e),
             }
         }
-        self.anew(slot)
+        let made = match self.current() {
+            Some(from) => {
+                let mut fill = |add: &mut Add<'_>| from.pour(&Rows::new(), log_start, add);
+                SnapshotFile::create_from(disk, name, id, from.mark(), &mut fill, go_on)?
+            }
+            None if log_start == Mark::START.pos => SnapshotFile::create(disk, name, id)?,
+            None => {
+                let what = "there is no other to fill it from".into();
+                return Err(SnapshotError::Damaged { file: disk.path_of(name), what });
+            }
+        };
+        if disk.exists(FORMER_NAMES[slot])? {
+            disk.remove(FORMER_NAMES[slot])?;
+        }
+        Ok(Arc::new(made))
     }
 
-    /// Whether the file holds what was written up to `mark`, every page and row of it. The bytes of its rows.
-    fn verify(&self, slot: usize, mark: Mark, seed: u64) -> Result<u64, SnapshotError> {
-        let name = SNAPSHOT_NAMES[slot];
-        if !self.disk.exists(name)? {
-            return Err(SnapshotError::Damaged { file: self.disk.path_of(name), what: "it is gone".into() });
+    /// Whether the file holds what was written up to `mark`, every row of it.
+    fn verify(&self, slot: usize, mark: Mark) -> Result<(), SnapshotError> {
+        let damage = |what: &str| {
+            let file = self.disk.path_of(SNAPSHOT_NAMES[slot]);
+            Err(SnapshotError::Damaged { file, what: what.into() })
+        };
+        if !self.disk.exists(SNAPSHOT_NAMES[slot])? {
+            return damage("it is gone");
         }
-        let there = RedbSnapshot::open(&*self.disk, name, self.store_id, true)?;
-        if there.mark() != mark {
-            return Err(SnapshotError::Damaged { file: there.path(), what: "its last commit does not hold".into() });
+        match SnapshotFile::verify(&*self.disk, SNAPSHOT_NAMES[slot], self.store_id)? == mark {
+            true => Ok(()),
+            false => damage("its last run does not hold"),
         }
-        let mut bytes = 0;
-        there.for_each(seed, &mut |row| bytes += row.frame.bytes().len() as u64)?;
-        Ok(bytes)
-    }
-
-    /// Makes an empty one in place of whatever is there.
-    fn anew(&self, slot: usize) -> Result<Arc<RedbSnapshot>, SnapshotError> {
-        let (disk, name) = (&*self.disk, SNAPSHOT_NAMES[slot]);
-        if disk.exists(name)? {
-            disk.remove(name)?;
-        }
-        RedbSnapshot::create(disk, name, self.store_id).map(Arc::new)
     }
 }
 
@@ -136,11 +123,8 @@ pub(super) struct Checkpointer {
     keep: Retention,
     /// A checkpoint is due when the log has grown by this much, or by half of what a snapshot holds if that is more.
     log_bytes: u64,
-    /// What a snapshot holds: counted when it is verified, and until then no more than its file. The file alone does not
-    /// tell: pages that are free keep it long, and with a longer wait for the next checkpoint it grows longer still.
-    held_bytes: AtomicU64,
     pub(super) snapshots: Snapshots,
-    /// Set once and for all by `close`: what is under way ends after its next transaction.
+    /// Set once and for all by `close`: what is under way ends at its next write.
     closing: AtomicBool,
     count: AtomicU64,
     lsn: AtomicU64,
@@ -151,14 +135,11 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn new(wal: &Arc<Wal>, options: &StoreOptions, snapshots: Snapshots) -> Self {
         let lsn = snapshots.current().map_or(0, |snapshot| snapshot.mark().lsn);
-        // Of a file that does not say how long it is the next checkpoint will say what is wrong.
-        let held_bytes = snapshots.current().map_or(0, |snapshot| snapshot.len_bytes().unwrap_or(0));
         Self {
             wal: Arc::clone(wal),
             pins: Arc::new(Pins::holding(options.hold_lsn)),
             keep: options.keep,
             log_bytes: options.checkpoint_log_bytes,
-            held_bytes: AtomicU64::new(held_bytes),
             snapshots,
             closing: AtomicBool::new(false),
             count: AtomicU64::new(0),
@@ -176,7 +157,8 @@ impl Checkpointer {
 
     /// Where in the log the next one is due.
     pub(super) fn due(&self) -> Pos {
-        let mark = self.snapshots.current().map_or(Mark::START, |snapshot| snapshot.mark());
+        let (mark, held_bytes) =
+            self.snapshots.current().map_or((Mark::START, 0), |snapshot| (snapshot.mark(), snapshot.held_bytes()));
         let from = if self.snapshots.lasting {
             mark.pos
         } else {
@@ -184,7 +166,7 @@ impl Checkpointer {
             let kept_to = self.wal.log_start() + self.keep.log_bytes.unwrap_or(0);
             kept_to.max(self.reached.load(Ordering::Relaxed))
         };
-        from.saturating_add(self.log_bytes.max(self.held_bytes.load(Ordering::Relaxed) / 2))
+        from.saturating_add(self.log_bytes.max(held_bytes / 2))
     }
 
     /// Ends what is under way, waits for it and lets go of the files.
@@ -223,11 +205,8 @@ impl Checkpointer {
         let mut damage = None;
         for (slot, held) in slots.iter_mut().enumerate() {
             let Some(mark) = held.as_ref().map(|snapshot| snapshot.mark()) else { continue };
-            match self.snapshots.verify(slot, mark, self.wal.seed()) {
-                Ok(bytes) => {
-                    self.held_bytes.store(bytes, Ordering::Relaxed);
-                    self.snapshots.set_current(held.clone());
-                }
+            match self.snapshots.verify(slot, mark) {
+                Ok(()) => self.snapshots.set_current(held.clone()),
                 Err(e @ SnapshotError::Damaged { .. }) => (*held, damage) = (None, Some(e)),
                 Err(e) => return Err(e.into()),
             }
@@ -258,51 +237,18 @@ impl Checkpointer {
         Ok(a.min(b))
     }
 
-    /// Opens one that is not open. Afterwards the log goes on where it ends.
+    /// Opens one that is not open, or makes it. Afterwards the log goes on where it ends.
     fn make_ready(&self, slots: &mut Slots, slot: usize) -> Result<(), StoreError> {
-        let snapshot = match slots[slot].take() {
-            Some(snapshot) => snapshot,
-            None => self.snapshots.ready(slot)?,
-        };
-        if snapshot.mark().pos >= self.wal.log_start() {
-            slots[slot] = Some(snapshot);
-            return Ok(());
+        let log_start = self.wal.log_start();
+        let is_ready = slots[slot].as_ref().is_some_and(|snapshot| snapshot.mark().pos >= log_start);
+        if !is_ready {
+            slots[slot] = Some(self.snapshots.ready(slot, log_start, &|| self.check().is_ok())?);
         }
-        // New or left behind. Of one that was left behind nothing may stay: what it has may have been removed since.
-        drop(snapshot);
-        let snapshot = self.snapshots.anew(slot)?;
-        self.copy_current(&*snapshot)?;
-        slots[slot] = Some(snapshot);
         Ok(())
     }
 
-    /// Fills a new snapshot from the other one, where the log alone is not enough.
-    fn copy_current(&self, to: &dyn Snapshot) -> Result<(), StoreError> {
-        let Some(from) = self.snapshots.current() else {
-            return Err(
-                SnapshotError::Damaged { file: to.path(), what: "there is no other to fill it from".into() }.into()
-            );
-        };
-        let (mut rows, mut bytes, log_start) = (Rows::new(), 0, self.wal.log_start());
-        let mut filled: Result<(), StoreError> = Ok(());
-        from.for_each(self.wal.seed(), &mut |row| {
-            if filled.is_err() {
-                return;
-            }
-            bytes += Row::put(&mut rows, row.pos, &row.frame);
-            if bytes >= ROWS_BYTES {
-                // It goes on counting as empty until all of it is there.
-                let applied = to.apply(&std::mem::take(&mut rows), to.mark(), log_start);
-                filled = applied.map_err(StoreError::from).and_then(|()| self.check());
-                bytes = 0;
-            }
-        })?;
-        filled?;
-        Ok(to.apply(&rows, from.mark(), log_start)?)
-    }
-
     /// Applies the log up to `target` to those of the snapshots that `which` names, which are equally far, in parts that
-    /// each end with a commit. One that fails is opened anew the next time.
+    /// each end with a commit. One that turns out to be damaged is made anew the next time.
     fn catch_up(&self, slots: &mut Slots, which: &[usize], target: Lsn) -> Result<(), StoreError> {
         let Some(mut mark) = which.first().and_then(|slot| slots[*slot].as_ref()).map(|s| s.mark()) else {
             return Ok(());
@@ -313,7 +259,7 @@ impl Checkpointer {
         let mut checked = mark.pos;
         while mark.lsn < target {
             if mark.pos - checked >= ROWS_BYTES as u64 {
-                // Few keys, changed again and again, fill no transaction, and a close need not wait for all of them.
+                // Few keys, changed again and again, are no rows to write for long, and a close need not wait for all of them.
                 self.check()?;
                 checked = mark.pos;
             }
@@ -328,8 +274,12 @@ impl Checkpointer {
                 Some(true) if bytes >= ROWS_BYTES || mark.lsn >= target => {
                     for slot in which {
                         let Some(snapshot) = slots[*slot].take() else { continue };
-                        snapshot.apply(&rows, mark, log_start)?;
-                        slots[*slot] = Some(snapshot);
+                        let go_on = || self.check().is_ok();
+                        let applied = snapshot.apply(&*self.snapshots.disk, &rows, mark, log_start, &go_on);
+                        if !matches!(applied, Err(SnapshotError::Damaged { .. })) {
+                            slots[*slot] = Some(snapshot);
+                        }
+                        applied?;
                         self.check()?;
                     }
                     rows.clear();
@@ -349,6 +299,7 @@ mod tests {
     use crate::env::{Env, mem::MemDisk};
     use crate::record::{Draft, Kind, StateClass};
     use crate::store::{Batch, Op, Store};
+    use crate::wal::WalOptions;
 
     fn write(store: &Store, value_bytes: usize) {
         for n in 0..200 {
@@ -362,9 +313,9 @@ mod tests {
         }
     }
 
-    /// By the length of the file, which free pages keep long, checkpoints became rarer for ever, and the log longer.
+    /// And a snapshot holds at most half as much again as there is.
     #[test]
-    fn the_next_checkpoint_is_due_by_what_a_snapshot_holds_and_not_by_how_long_its_file_is() {
+    fn the_next_checkpoint_is_due_by_what_a_snapshot_holds() {
         let env = Env { threads: false, lasting: true, disk: Arc::new(MemDisk::new()), ..Env::memory() };
         let log_bytes = 128 << 10;
         let keep = Retention { log_bytes: Some(0), age_us: 0 };
@@ -375,14 +326,16 @@ mod tests {
         write(&store, 10 << 10);
         store.checkpoint().unwrap();
         assert!((1_000_000..1_100_000).contains(&wait_bytes()), "{}: half of two megabytes", wait_bytes());
-        write(&store, 1000);
-        store.checkpoint().unwrap();
-        assert!(checkpointer.snapshots.current().unwrap().len_bytes().unwrap() > 2 << 20, "the file is as long");
+        for _ in 0..5 {
+            write(&store, 1000);
+            store.checkpoint().unwrap();
+            assert!(wait_bytes() < 1_600_000, "{}: half as much again", wait_bytes());
+        }
         assert_eq!(wait_bytes(), log_bytes);
     }
 
     #[test]
-    fn a_close_waits_for_a_part_of_the_log_only_when_few_keys_fill_no_transaction() {
+    fn a_close_waits_for_a_part_of_the_log_only_when_few_keys_are_set_again_and_again() {
         let env = Env { threads: false, lasting: true, disk: Arc::new(MemDisk::new()), ..Env::memory() };
         let options = StoreOptions { checkpoint_log_bytes: 1 << 30, ..StoreOptions::default() };
         let store = Store::open(env, options).unwrap();
@@ -395,6 +348,26 @@ mod tests {
         let mut slots = checkpointer.snapshots.held();
         let refused = checkpointer.bring_up(&mut slots, lsn).map_err(|e| e.to_string());
         assert_eq!(refused, Err(WalError::Closed.to_string()));
-        assert!(slots.iter().flatten().all(|snapshot| snapshot.mark() == Mark::START), "a transaction was made first");
+        assert!(slots.iter().flatten().all(|snapshot| snapshot.mark() == Mark::START), "something was written first");
+    }
+    /// A snapshot that was filled from the other one was filled to its end, however large, before a close came back.
+    #[test]
+    fn a_close_does_not_wait_for_a_whole_snapshot() {
+        let env = Env { threads: false, lasting: true, disk: Arc::new(MemDisk::new()), ..Env::memory() };
+        let keep = Retention { log_bytes: Some(0), age_us: 0 };
+        let wal = WalOptions { segment_bytes: 1 << 20, ..WalOptions::default() };
+        let store = Store::open(env, StoreOptions { keep, ..wal.into() }).unwrap();
+        write(&store, 30 << 10);
+        store.checkpoint().unwrap();
+        let checkpointer = &store.keeper.checkpointer;
+        let snapshots = &checkpointer.snapshots;
+        snapshots.disk.remove(SNAPSHOT_NAMES[1]).unwrap();
+        checkpointer.closing.store(true, Ordering::Release);
+        let mut slots = [snapshots.held()[0].clone(), None];
+        let refused = checkpointer.make_ready(&mut slots, 1).map_err(|e| e.to_string());
+        assert_eq!(refused, Err(WalError::Closed.to_string()));
+        assert!(slots[1].is_none());
+        let names = snapshots.disk.list(SNAPSHOT_DIR).unwrap();
+        assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
     }
 }

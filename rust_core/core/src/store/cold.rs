@@ -59,7 +59,7 @@ fn fetch(
             Err(_) => {}
         }
     }
-    let row = reader.map(|reader| reader.get(&[scope, entry.key()].concat(), wal.seed())).transpose()?.flatten();
+    let row = reader.map(|reader| reader.get(&[scope, entry.key()].concat(), pos)).transpose()?.flatten();
     Ok(row.and_then(|bytes| found(&bytes)))
 }
 

@@ -207,7 +207,7 @@ impl Store {
         let Some(entry) = self.thaw(map, key)? else { return Ok(None) };
         let reader = self.keeper.checkpointer.snapshots.current().map(|snapshot| snapshot.reader());
         let place = [map.scope(), key].concat();
-        let row = reader.map(|reader| reader.get(&place, self.wal.seed())).transpose()?.flatten();
+        let row = reader.map(|reader| reader.get(&place, entry.meta().pos)).transpose()?.flatten();
         let frame = row.as_ref().and_then(|bytes| Frame::parse(bytes, self.wal.seed()).ok());
         let same = frame.filter(|frame| frame.lsn == entry.meta().lsn);
         Ok(Some(same.map_or_else(|| Change::of_entry(map.scope(), &entry), |frame| Change::from(&frame))))

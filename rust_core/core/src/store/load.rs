@@ -2,7 +2,9 @@
 
 use super::checkpoint::Snapshots;
 use super::{Recovery, StoreOptions};
-use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, Snapshot, SnapshotError};
+use crate::checkpoint::{
+    FORMER_NAMES, Row, SNAPSHOT_DIR, SNAPSHOT_NAMES, SnapshotError, SnapshotFile, take_over_former,
+};
 use crate::env::thread::both;
 use crate::env::{Disk, Env, ExpiryClock};
 use crate::index::{Index, Meta};
@@ -22,7 +24,7 @@ pub(super) struct Loader {
     index: Index,
     token: WriteToken,
     recovery: Recovery,
-    chosen: Option<(usize, Arc<RedbSnapshot>)>,
+    chosen: Option<(usize, Arc<SnapshotFile>)>,
     store_id: [u8; 16],
     last_us: u64,
 }
@@ -61,22 +63,25 @@ impl Loader {
     }
 
     /// The snapshots that are there and hold, newest first. Each is verified once: what comes next goes on with it.
-    fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(usize, RedbSnapshot)>, WalError> {
+    fn candidates(&mut self, store_id: [u8; 16]) -> Result<Vec<(usize, SnapshotFile)>, WalError> {
         if self.disk.exists(SNAPSHOT_DIR)? {
             // Refuses a link in its place.
             self.disk.create_dir(SNAPSHOT_DIR)?;
         }
         let mut there = Vec::new();
         for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
-            let temporary = format!("{name}.tmp");
-            if self.disk.exists(&temporary)? {
-                self.disk.remove(&temporary)?;
+            for temporary in [name, FORMER_NAMES[slot]].map(|name| format!("{name}.tmp")) {
+                if self.disk.exists(&temporary)? {
+                    self.disk.remove(&temporary)?;
+                }
             }
+            let taken_over = take_over_former(&*self.disk, slot, store_id);
+            self.noted(taken_over)?;
             if self.disk.exists(name)? {
                 there.push(slot);
             }
         }
-        let open = |slot: usize| (slot, RedbSnapshot::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false));
+        let open = |slot: usize| (slot, SnapshotFile::open(&*self.disk, SNAPSHOT_NAMES[slot], store_id, false));
         let opened: Vec<_> = match there[..] {
             [one, other] if self.threads => both(|| open(one), || open(other)).into(),
             _ => there.into_iter().map(open).collect(),
@@ -105,11 +110,11 @@ impl Loader {
         self.index = Index::new(self.hash_seed, Arc::clone(&self.clock), self.view_budget_bytes);
     }
 
-    fn fill(&mut self, slot: usize, snapshot: RedbSnapshot, store_id: [u8; 16]) -> Result<Mark, SnapshotError> {
+    fn fill(&mut self, slot: usize, snapshot: SnapshotFile) -> Result<Mark, SnapshotError> {
         self.start_over();
         let (index, token, budget_bytes) = (&self.index, &mut self.token, self.memory_budget_bytes);
         let (mut count, mut last_us) = (0, 0);
-        snapshot.for_each(crate::checksum::xxh3_64(&store_id), &mut |row: &Row<'_>| {
+        snapshot.for_each(&mut |row: &Row<'_>| {
             take(index, token, &row.frame, row.pos, budget_bytes);
             count += 1;
             last_us = row.frame.time_us.max(last_us);
@@ -126,7 +131,12 @@ impl Replay for Loader {
     fn begin(&mut self, store_id: &[u8; 16], log_start: Pos) -> Result<Mark, WalError> {
         self.store_id = *store_id;
         for (slot, snapshot) in self.candidates(*store_id)? {
-            let filled = self.fill(slot, snapshot, *store_id);
+            if snapshot.mark().pos < log_start {
+                let what = "what it has ends before the log begins".to_owned();
+                self.noted::<()>(Err(SnapshotError::Damaged { file: snapshot.path(), what }))?;
+                continue;
+            }
+            let filled = self.fill(slot, snapshot);
             if let Some(mark) = self.noted(filled)? {
                 return Ok(mark);
             }

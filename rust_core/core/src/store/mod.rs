@@ -113,6 +113,7 @@ impl From<SnapshotError> for StoreError {
         Self::Wal(match error {
             SnapshotError::Io(e) => e.into(),
             SnapshotError::Damaged { file, what } => Damage::new(&file, 0, 0, what).into(),
+            SnapshotError::Stopped => WalError::Closed,
         })
     }
 }
@@ -251,8 +252,8 @@ impl Store {
     /// The system's, or damage. What a snapshot had before it still has, and the log is kept back to it.
     ///
     /// # Cost
-    /// Reads the log since the last checkpoint twice, and writes the last record of each changed key twice. When some of
-    /// the log can go, reads both snapshots back first.
+    /// Reads the log since the last checkpoint, and writes the last record of each changed key twice; of every key, when half
+    /// as much was added as a snapshot had. When some of the log can go, reads both snapshots back first.
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.check()?;
         self.keeper.checkpoint()

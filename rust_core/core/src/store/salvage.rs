@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::import::Imported;
 use super::{Store, StoreError, StoreOptions};
-use crate::checkpoint::{RedbSnapshot, Row, SNAPSHOT_NAMES, Snapshot, SnapshotError};
+use crate::checkpoint::{Row, SNAPSHOT_NAMES, SnapshotError, SnapshotFile, take_over_former};
 use crate::env::Env;
 use crate::env::disk::Disk;
 use crate::env::look::LookDisk;
@@ -85,9 +85,6 @@ impl Store {
     fn take_over(&self, env: &Env, keep_versions: bool) -> Result<Salvaged, StoreError> {
         let mut salvaged = Salvaged { damages: Self::verify_at(env)?.damages, ..Salvaged::default() };
         let look = LookDisk::new(Arc::clone(&env.disk));
-        if is_written(&*env.disk)? {
-            SNAPSHOT_NAMES.iter().try_for_each(|name| super::look::settle(&look, &*env.disk, name))?;
-        }
         let mut whole = Whole::default();
         let all = Reach { upto: Lsn::MAX, ring: true };
         let found = survey(&look, all, &mut |frame, _| whole.add(frame.lsn))?;
@@ -128,23 +125,24 @@ impl Store {
 }
 
 /// The rows of snapshots that the log does not have, by version.
-fn lost_rows(disk: &dyn Disk, whole: &Whole) -> Result<BTreeMap<Lsn, Imported>, WalError> {
+fn lost_rows(disk: &LookDisk, whole: &Whole) -> Result<BTreeMap<Lsn, Imported>, WalError> {
     let mut rows = BTreeMap::new();
     let id = store_id(disk)?;
-    for name in SNAPSHOT_NAMES {
-        if !disk.exists(name)? {
-            continue;
-        }
+    for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
+        let taken_over = take_over_former(disk, slot, id);
         let mut take = |frame: &Frame<'_>| {
             if !whole.has(frame.lsn) {
                 rows.insert(frame.lsn, Imported::from(frame));
             }
         };
-        let read = RedbSnapshot::open(disk, name, id, true)
-            .and_then(|s| s.for_each(crate::checksum::xxh3_64(&id), &mut |row: &Row<'_>| take(&row.frame)));
-        match read {
+        let is_there = disk.exists(name)?;
+        if taken_over.is_ok() && !is_there {
+            continue;
+        }
+        let read = taken_over.and_then(|()| SnapshotFile::look(disk, name, id));
+        match read.and_then(|snapshot| snapshot.for_each(&mut |row: &Row<'_>| take(&row.frame))) {
             // Of one that is damaged, which the verification has told, only what was read before.
-            Ok(()) | Err(SnapshotError::Damaged { .. }) => {}
+            Ok(()) | Err(SnapshotError::Damaged { .. } | SnapshotError::Stopped) => {}
             Err(SnapshotError::Io(e)) => return Err(e.into()),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::replica::Replica;
 use super::{Store, StoreError};
-use crate::checkpoint::{RedbSnapshot, SNAPSHOT_NAMES, SnapshotError};
+use crate::checkpoint::{SNAPSHOT_NAMES, SnapshotError, SnapshotFile, take_over_former};
 use crate::env::Env;
 use crate::env::disk::Disk;
 use crate::env::look::LookDisk;
@@ -35,7 +35,7 @@ pub struct Verified {
 
 impl Store {
     /// Verifies everything written so far: manifest, ring, segments, every record with its chain, both snapshots with
-    /// every page and row, and that each snapshot and the log behind it come to what the index has.
+    /// every block and row, and that each snapshot and the log behind it come to what the index has.
     ///
     /// # Errors
     /// The system's. Damage is in the result.
@@ -48,10 +48,12 @@ impl Store {
             return Self::verify_at(env);
         }
         let started_ms = monotonic_ms();
-        let _no_checkpoint = self.keeper.checkpointer.snapshots.held();
+        let no_checkpoint = self.keeper.checkpointer.snapshots.held();
+        let marks = [0, 1].map(|slot| no_checkpoint[slot].as_ref().map(|snapshot| snapshot.mark()));
         let upto = self.wal.last_lsn();
         self.wal.ensure_written(upto)?;
-        let mut verified = examine(&*self.wal.env().disk, Some(self), Reach { upto, ring: false })?;
+        let look = LookDisk::new(Arc::clone(&self.wal.env().disk));
+        let mut verified = examine(&look, Some(self), Reach { upto, ring: false }, marks)?;
         verified.duration_ms = monotonic_ms() - started_ms;
         Ok(verified)
     }
@@ -66,7 +68,7 @@ impl Store {
         loop {
             attempts += 1;
             let (written, manifest) = (is_written(&*env.disk)?, manifest_bytes(&*env.disk)?);
-            let done = verify_once(env, written);
+            let done = verify_once(env);
             let whole = done.as_ref().is_ok_and(|verified| verified.damages.is_empty());
             let moved = || -> Result<bool, WalError> {
                 Ok(written || is_written(&*env.disk)? || manifest_bytes(&*env.disk)? != manifest)
@@ -83,15 +85,12 @@ impl Store {
     }
 }
 
-fn verify_once(env: &Env, written: bool) -> Result<Verified, StoreError> {
-    let look = Arc::new(LookDisk::new(Arc::clone(&env.disk)));
-    if written {
-        SNAPSHOT_NAMES.iter().try_for_each(|name| super::look::settle(&look, &*env.disk, name))?;
-    }
+fn verify_once(env: &Env) -> Result<Verified, StoreError> {
+    let look = LookDisk::new(Arc::clone(&env.disk));
     match Store::look(env) {
-        Ok(view) => Ok(examine(&*look, Some(&view), Reach { upto: view.wal.last_lsn(), ring: true })?),
+        Ok(view) => Ok(examine(&look, Some(&view), Reach { upto: view.wal.last_lsn(), ring: true }, [None; 2])?),
         Err(StoreError::Wal(WalError::Damaged(damage))) => {
-            let mut verified = examine(&*look, None, Reach { upto: Lsn::MAX, ring: true })?;
+            let mut verified = examine(&look, None, Reach { upto: Lsn::MAX, ring: true }, [None; 2])?;
             // What only the judgement of an opening sees.
             if !verified.damages.iter().any(|found| found.file == damage.file) {
                 verified.damages.push(*damage);
@@ -102,19 +101,30 @@ fn verify_once(env: &Env, written: bool) -> Result<Verified, StoreError> {
     }
 }
 
-fn examine(disk: &dyn Disk, store: Option<&Store>, reach: Reach) -> Result<Verified, WalError> {
+/// `marks`: what the snapshots have come to, where that is known.
+fn examine(
+    disk: &LookDisk,
+    store: Option<&Store>,
+    reach: Reach,
+    marks: [Option<Mark>; 2],
+) -> Result<Verified, WalError> {
     let mut replicas = Vec::new();
     let mut verified = Verified::default();
     let id = store_id(disk)?;
-    for name in SNAPSHOT_NAMES {
+    for (slot, name) in SNAPSHOT_NAMES.into_iter().enumerate() {
+        note(take_over_former(disk, slot, id), &mut verified)?;
         if disk.exists(name)? {
             verified.file_count += 1;
             verified.byte_count += disk.open(name, crate::env::OpenHow::Read)?.len_named()?;
-            match replica(disk, name, id) {
-                Ok(replica) => replicas.push(replica),
-                Err(SnapshotError::Damaged { file, what }) => verified.damages.push(Damage::new(&file, 0, 0, what)),
-                Err(SnapshotError::Io(e)) => return Err(e.into()),
-            }
+            let read = SnapshotFile::look(disk, name, id).and_then(|snapshot| Replica::of_snapshot(&snapshot));
+            let is_short = |replica: &Replica| marks[slot].is_some() && replica.mark != marks[slot];
+            let read = match read {
+                Ok(replica) if is_short(&replica) => {
+                    Err(SnapshotError::Damaged { file: replica.file, what: "its last run does not hold".into() })
+                }
+                read => read,
+            };
+            replicas.extend(note(read, &mut verified)?);
         }
     }
     replicas.push(Replica::of_log());
@@ -126,6 +136,12 @@ fn examine(disk: &dyn Disk, store: Option<&Store>, reach: Reach) -> Result<Verif
     verified.row_count = replicas.iter().map(|replica| replica.row_count).sum();
     verified.last_lsn = found.end.map_or(0, |end| end.lsn);
     if let (Some(store), true, Some(first)) = (store, found.holes.is_empty(), found.first.or(Some(Mark::START))) {
+        for replica in &replicas {
+            if !replica.file.is_empty() && replica.mark.is_some_and(|mark| mark.lsn < first.lsn) {
+                let what = "what it has ends before the log begins";
+                verified.damages.push(Damage::new(&replica.file, 0, 0, what));
+            }
+        }
         let reachable = |mark: &Mark| mark.lsn >= first.lsn && mark.lsn <= reach.upto;
         for replica in replicas.iter().filter(|replica| replica.mark.as_ref().is_some_and(reachable)) {
             if let Some(what) = replica.differs(store, reach.upto) {
@@ -138,7 +154,15 @@ fn examine(disk: &dyn Disk, store: Option<&Store>, reach: Reach) -> Result<Verif
     Ok(verified)
 }
 
-fn replica(disk: &dyn Disk, name: &str, id: [u8; 16]) -> Result<Replica, SnapshotError> {
-    let snapshot = RedbSnapshot::open(disk, name, id, true)?;
-    Replica::of_snapshot(&snapshot, crate::checksum::xxh3_64(&id))
+/// Damage goes to what is reported.
+fn note<T>(result: Result<T, SnapshotError>, verified: &mut Verified) -> Result<Option<T>, WalError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(SnapshotError::Io(e)) => Err(e.into()),
+        Err(SnapshotError::Damaged { file, what }) => {
+            verified.damages.push(Damage::new(&file, 0, 0, what));
+            Ok(None)
+        }
+        Err(SnapshotError::Stopped) => Err(WalError::Closed),
+    }
 }

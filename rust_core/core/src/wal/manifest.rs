@@ -13,7 +13,7 @@ use crate::record::{LOG_START, Lsn, Pos};
 pub const MANIFEST: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"SPKMANI1";
 /// What is written; older ones are read.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const LEN: usize = 96;
 
 /// Its contents.

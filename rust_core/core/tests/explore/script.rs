@@ -131,6 +131,23 @@ const SCRIPTS: &[(&str, &[Step])] = &[
     ("rotation", &[page, page, flush, page, page, flush, small, page, flush, page, page, flush, small]),
     ("checkpoints", &[page, other, checkpoint, small, delete, page, page, checkpoint, clear, other, checkpoint, small]),
     (
+        "runs",
+        &[
+            page,
+            little_batch,
+            other,
+            checkpoint,
+            small,
+            checkpoint,
+            delete,
+            checkpoint,
+            small,
+            checkpoint,
+            page,
+            checkpoint,
+        ],
+    ),
+    (
         "expiry",
         &[short_lived, other, wait, flush, expire, short_lived, small, short_lived, wait, right_cas, expire, small],
     ),

@@ -19,8 +19,7 @@ const KINDS: [FileKind; 4] = [
     FileKind { begins: "MANIFEST", dense: 0..96 },
     FileKind { begins: "ring", dense: 0..96 },
     FileKind { begins: "segments/", dense: 0..64 + 56 },
-    // The header of redb: which of its two commits holds, and both of them.
-    FileKind { begins: "snapshots/", dense: 0..320 },
+    FileKind { begins: "snapshots/", dense: 0..40 + 16 + 64 },
 ];
 
 fn kind(name: &str) -> &'static FileKind {
