@@ -312,7 +312,10 @@ impl SnapshotFile {
         let runs_max = RUNS_MAX.max(first_bytes / BYTES_PER_RUN);
         let is_due = later_bytes * 2 > first_bytes || state.runs.len() as u64 >= runs_max || state.is_over;
         let mut next = match is_due {
-            true => self.in_new_file(disk, rows, mark, log_start, go_on),
+            true => {
+                let mut fill = |add: &mut Add<'_>| self.pour(rows, log_start, add);
+                Self::create_from(disk, self.name, self.store_id, mark, &mut fill, go_on).map(|made| made.state())
+            }
             false => self.added(&state, rows, mark, go_on),
         };
         if is_due && !state.is_over && is_full(&next) {
@@ -327,18 +330,6 @@ impl SnapshotFile {
 
     fn set_state(&self, state: Arc<State>) {
         *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = state;
-    }
-
-    fn in_new_file(
-        &self,
-        disk: &dyn Disk,
-        rows: &Rows,
-        mark: Mark,
-        log_start: Pos,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Arc<State>, SnapshotError> {
-        let mut fill = |add: &mut Add<'_>| self.pour(rows, log_start, add);
-        Ok(Self::create_from(disk, self.name, self.store_id, mark, &mut fill, go_on)?.state())
     }
 
     fn added(
